@@ -1,0 +1,29 @@
+// rewire check CONFIG: parse, resolve, build; opens no data.
+#include <iostream>
+
+#include "command.h"
+
+namespace rewire::cli {
+namespace {
+
+void check(const Common& common) {
+  const config::Experiment experiment = common.experiment();
+  const models::Model model = load_model(experiment, std::nullopt).model;
+  std::cout << config::to_yaml(experiment) << std::flush;
+  if (!common.json) return;
+  nlohmann::ordered_json json = {{"name", experiment.name}};
+  describe(model, json);
+  print_json(json);
+}
+
+}  // namespace
+
+void add_check(CLI::App& app) {
+  auto common = std::make_shared<Common>();
+  CLI::App* command =
+      app.add_subcommand("check", "Read a config, build its model, print it with every key resolved");
+  common->add_to(*command);
+  command->callback([common] { check(*common); });
+}
+
+}  // namespace rewire::cli

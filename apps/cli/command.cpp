@@ -1,0 +1,99 @@
+#include "command.h"
+
+#include <fmt/format.h>
+#include <torch/torch.h>
+
+#include <csignal>
+#include <cstdlib>
+#include <iostream>
+
+#include "data/image_file.h"
+#include "error.h"
+#include "train/run_state.h"
+
+namespace rewire::cli {
+namespace {
+
+std::atomic<int> stop_number{0};
+static_assert(std::atomic<int>::is_always_lock_free, "set from a signal handler");
+
+void on_signal(int number) {
+  if (stop_number.exchange(number) != 0) std::_Exit(128 + number);
+}
+
+}  // namespace
+
+void Common::add_to(CLI::App& command, bool takes_config) {
+  if (takes_config) command.add_option("CONFIG", config, "Experiment file (YAML)")->required();
+  command.add_option("--set", overrides, "KEY=VALUE: override a key of the config; repeatable")
+      ->type_name("KEY=VALUE")
+      ->allow_extra_args(false);
+  command.add_option("--data", data, "Folder with the data sets (default: $REWIRE_DATA, else ./data)")
+      ->type_name("DIR");
+  command.add_option("--device", device, "auto, cpu, cuda or cuda:N")->capture_default_str();
+  command.add_option("--threads", threads, "Compute threads (default: all cores)")
+      ->check(CLI::Range(1, 4096));
+  command.add_option("--execution", execution, "How wired layers are computed: auto, sparse or dense")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"auto", "sparse", "dense"}));
+  command.add_flag("--json", json, "Print the results as one JSON object on standard output");
+}
+
+void Common::apply() const {
+  if (threads > 0) at::set_num_threads(threads);
+  if (device == "auto" || device == "cpu") return;
+  if (device == "cuda" || device.starts_with("cuda:")) {
+    throw ConfigError("--device " + device + ": this build of rewire has no CUDA kernels; use cpu");
+  }
+  throw ConfigError("--device: expected auto, cpu, cuda or cuda:N, got '" + device + "'");
+}
+
+config::Experiment Common::experiment() const {
+  apply();
+  if (execution == "sparse") {
+    throw ConfigError("--execution: this version has no sparse kernels; use auto or dense");
+  }
+  config::Experiment experiment = config::load(config, overrides);
+  experiment.execution = "dense";  // what auto chooses where there are no sparse kernels
+  return experiment;
+}
+
+std::filesystem::path Common::data_root() const {
+  if (data) return *data;
+  const char* folder = std::getenv("REWIRE_DATA");
+  return folder && *folder ? folder : "data";
+}
+
+const std::atomic<int>& stop_signal() { return stop_number; }
+
+void install_signal_handlers() {
+  std::signal(SIGINT, on_signal);
+  std::signal(SIGTERM, on_signal);
+}
+
+Loaded load_model(const config::Experiment& experiment, const std::optional<std::string>& checkpoint) {
+  Loaded loaded{models::build(experiment.model, data::image_spec(experiment.data.kind), experiment.seed)};
+  if (checkpoint) loaded.epochs = train::load_model(*checkpoint, loaded.model);
+  loaded.model.module.eval();
+  return loaded;
+}
+
+void describe(const models::Model& model, nlohmann::ordered_json& result) {
+  const models::EdgeCount edges = models::count_edges(model);
+  result["edges"] = edges.kept;
+  result["edges_in_use"] = edges.in_use;
+  result["parameters"] = models::count_parameters(model);
+  result["macs"] = models::count_macs(model);
+}
+
+void print_json(const nlohmann::ordered_json& result) { std::cout << result.dump() << std::endl; }
+
+at::Tensor classify(torch::jit::Module& module, const std::filesystem::path& image,
+                    const data::Description& data) {
+  const torch::InferenceMode guard;
+  const data::ImageSpec spec = data::image_spec(data.kind);
+  const at::Tensor input = data::to_input(data::read_image(image), spec, data.normalize);
+  return module.forward({input}).toTensor().softmax(1).squeeze(0);
+}
+
+}  // namespace rewire::cli

@@ -1,0 +1,78 @@
+// What the subcommands share: the options of every command that takes a CONFIG, and how results and
+// progress are shown. Results go to standard output, everything for people to standard error.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+#include <atomic>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "config/experiment.h"
+#include "models/model.h"
+#include "train/trainer.h"
+
+namespace rewire::cli {
+
+// The options of every command that takes a CONFIG.
+struct Common {
+  std::string config;
+  std::vector<std::string> overrides;
+  std::optional<std::string> data;
+  std::string device = "auto";
+  int threads = 0;
+  std::string execution = "auto";
+  bool json = false;
+
+  void add_to(CLI::App& command, bool takes_config = true);
+
+  // Applies --threads and --device, and reads the experiment, with `execution` resolved.
+  config::Experiment experiment() const;
+  void apply() const;
+  // --data, else $REWIRE_DATA, else ./data.
+  std::filesystem::path data_root() const;
+};
+
+// Each adds its subcommand to `app`, to be run by the parser's callback.
+void add_train(CLI::App& app);
+void add_evaluate(CLI::App& app);
+void add_predict(CLI::App& app);
+void add_export(CLI::App& app);
+void add_check(CLI::App& app);
+void add_quickstart(CLI::App& app);
+
+// The number of the signal that asked the program to stop, or 0. After install_signal_handlers() the
+// first SIGINT or SIGTERM sets it; the second ends the process at once.
+const std::atomic<int>& stop_signal();
+void install_signal_handlers();
+
+// Log lines, and on a terminal a progress bar, on standard error.
+train::Watcher watcher();
+void say(const std::string& line);
+
+// The model of an experiment, with the weights of `checkpoint` where one is named, in evaluation mode.
+struct Loaded {
+  models::Model model;
+  int64_t epochs = 0;  // that the checkpoint was trained for
+};
+Loaded load_model(const config::Experiment& experiment, const std::optional<std::string>& checkpoint);
+
+// The keys that describe a model in every JSON result: edges, edges_in_use, parameters, macs.
+void describe(const models::Model& model, nlohmann::ordered_json& result);
+
+// Prints `result` as one line on standard output.
+void print_json(const nlohmann::ordered_json& result);
+
+// A status that a finished command ends the program with, other than 0.
+struct ExitStatus {
+  int status;
+};
+
+// Reads an image file and gives probabilities [classes] of the module for it.
+at::Tensor classify(torch::jit::Module& module, const std::filesystem::path& image,
+                    const data::Description& data);
+
+}  // namespace rewire::cli

@@ -1,0 +1,73 @@
+// The progress bar of a terminal; elsewhere plain lines, so that a log file stays readable.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+#include <ctime>
+
+#include "command.h"
+
+namespace rewire::cli {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+bool on_terminal() {
+  static const bool terminal = isatty(STDERR_FILENO) == 1;
+  return terminal;
+}
+
+bool bar_shown = false;
+
+void clear_bar() {
+  if (!bar_shown) return;
+  std::fputs("\r\x1b[K", stderr);
+  bar_shown = false;
+}
+
+std::string duration(double seconds) {
+  const auto whole = static_cast<int64_t>(seconds + 0.5);
+  if (whole >= 3600) return fmt::format("{}:{:02}:{:02}", whole / 3600, whole / 60 % 60, whole % 60);
+  return fmt::format("{}:{:02}", whole / 60, whole % 60);
+}
+
+void draw_bar(const train::StepReport& report) {
+  constexpr int kCells = 24;
+  const int filled = int(kCells * report.batch / std::max<int64_t>(report.batches, 1));
+  std::string bar;
+  for (int i = 0; i < kCells; ++i) bar += i < filled ? "━" : "─";
+  const std::string what =
+      report.training ? fmt::format("epoch {}/{}", report.epoch + 1, report.epochs) : "testing";
+  fmt::print(stderr, "\r\x1b[K{} {} {}/{}  loss {:.3f}  top1 {:.1f} %  {:.0f} images/s  {} left", what, bar,
+             report.batch, report.batches, report.loss, report.top1, report.images_per_second,
+             duration(report.seconds_left));
+  std::fflush(stderr);
+  bar_shown = true;
+}
+
+}  // namespace
+
+void say(const std::string& line) {
+  clear_bar();
+  const std::time_t now = std::time(nullptr);
+  std::tm local{};
+  localtime_r(&now, &local);
+  fmt::print(stderr, "{:02}:{:02}:{:02} {}\n", local.tm_hour, local.tm_min, local.tm_sec, line);
+}
+
+train::Watcher watcher() {
+  train::Watcher watcher;
+  watcher.log = say;
+  if (!on_terminal()) return watcher;
+  watcher.step = [last = Clock::time_point()](const train::StepReport& report) mutable {
+    const auto now = Clock::now();
+    if (now - last < std::chrono::milliseconds(100) && report.batch < report.batches) return;
+    last = now;
+    draw_bar(report);
+    if (report.batch == report.batches) clear_bar();
+  };
+  return watcher;
+}
+
+}  // namespace rewire::cli

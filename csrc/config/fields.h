@@ -1,0 +1,144 @@
+// What an experiment file may say: for each section its keys, their types, bounds and defaults,
+// once, for reading and for writing (a visitor is a Reader or a Writer).
+#pragma once
+
+#include "config/experiment.h"
+#include "config/reader.h"
+
+namespace rewire::config {
+
+template <class Visitor>
+void fields(Visitor& v, data::Augmentation& step) {
+  v.choice("kind", step.kind, {"random_crop", "horizontal_flip"});
+  if (step.kind == "random_crop") v.required("padding", step.padding, {0, 1024});
+}
+
+template <class Visitor>
+void fields(Visitor& v, data::Normalization& normalize) {
+  v.required("mean", normalize.mean, kFraction);
+  v.required("std", normalize.std, {1e-6, 1e6});
+}
+
+template <class Visitor>
+void fields(Visitor& v, data::Description& data) {
+  v.choice("kind", data.kind, {"cifar10", "digits"});
+  if (data.kind == "digits") {
+    v.field("root", data.root);
+  } else {
+    v.required("root", data.root);
+  }
+  v.sections("augment", data.augment);
+  v.section("normalize", data.normalize);
+  const auto channels = size_t(data::image_spec(data.kind).channels);
+  v.check(data.normalize.mean.size() == channels && data.normalize.std.size() == channels, "normalize",
+          "expected mean and std of " + std::to_string(channels) + " channels");
+  v.field("workers", data.workers, {0, 256});
+}
+
+template <class Visitor>
+void fields(Visitor& v, models::WiringDescription& wiring) {
+  v.choice("kind", wiring.kind,
+           {"complete", "dnw", "dnw_no_update", "random", "fine_tune", "reg_td", "td"});
+  v.field("prune_rate", wiring.prune_rate, kFraction);
+  v.check(wiring.kind != "complete" || wiring.prune_rate == 0, "prune_rate",
+          "a complete wiring keeps every edge: 0 is the only value");
+  if (wiring.kind == "dnw") v.choice("gradient", wiring.gradient, {"all", "kept"});
+  if (wiring.kind == "reg_td" || wiring.kind == "td") {
+    v.field("rho", wiring.rho, kFraction);
+    v.field("keep_sign", wiring.keep_sign);
+  }
+}
+
+template <class Visitor>
+void fields(Visitor& v, models::StaticDescription& model) {
+  v.required("dim", model.dim, {2, 65536});
+  v.field("layers", model.layers, {2, 1024});
+  v.required("downsample_dim", model.downsample_dim, {1, 65536});
+  v.required("feature_dim", model.feature_dim, {1, 65536});
+  v.choice("stem", model.stem, {"strided", "single"});
+  v.choice("pool", model.pool, {"center", "global"});
+  const int64_t rest = model.dim - model.downsample_dim;
+  v.check(rest > 0 && rest % (model.layers - 1) == 0, "dim",
+          "expected downsample_dim plus a multiple of layers - 1 channels");
+  v.check(model.feature_dim <= rest / (model.layers - 1), "feature_dim",
+          "expected at most the channels of the last block, " +
+              std::to_string(rest / (model.layers - 1)));
+  v.section("wiring", model.wiring);
+}
+
+// The key `kind` names the family, whose keys stand beside it.
+template <class Visitor>
+void fields(Visitor& v, models::Description& model) {
+  std::string kind = "static";
+  v.choice("kind", kind, {"static"});
+  std::visit([&](auto& description) { fields(v, description); }, model);
+}
+
+template <class Visitor>
+void fields(Visitor& v, train::OptimizerDescription& optimizer) {
+  v.choice("kind", optimizer.kind, {"sgd", "adam", "adamw"});
+  v.required("lr", optimizer.lr, {0, 1e6});
+  v.field("weight_decay", optimizer.weight_decay, {0, 1e6});
+  if (optimizer.kind == "sgd") {
+    v.field("momentum", optimizer.momentum, kFraction);
+    v.field("nesterov", optimizer.nesterov);
+    v.check(!optimizer.nesterov || optimizer.momentum > 0, "nesterov",
+            "Nesterov's momentum needs a momentum above 0");
+  } else {
+    v.field("betas", optimizer.betas, {0, 0.999999999});
+    v.check(optimizer.betas.size() == 2, "betas", "expected two numbers");
+    v.field("eps", optimizer.eps, {0, 1});
+  }
+}
+
+template <class Visitor>
+void fields(Visitor& v, train::ScheduleDescription& schedule) {
+  v.choice("kind", schedule.kind, {"constant", "multistep", "cosine", "exponential", "linear"});
+  if (schedule.kind == "multistep") {
+    v.required("milestones", schedule.milestones, kNotNegative);
+    v.check(std::is_sorted(schedule.milestones.begin(), schedule.milestones.end()), "milestones",
+            "expected ascending epochs");
+  }
+  if (schedule.kind == "multistep" || schedule.kind == "exponential") {
+    v.field("gamma", schedule.gamma, {0, 1e6});
+  }
+  if (schedule.kind == "cosine" || schedule.kind == "linear") {
+    v.choice("per", schedule.per, {"iteration", "epoch"});
+  }
+  v.field("warmup_epochs", schedule.warmup_epochs, kNotNegative);
+}
+
+template <class Visitor>
+void fields(Visitor& v, train::Description& training) {
+  v.required("epochs", training.epochs, {0, 1e6});
+  v.required("batch_size", training.batch_size, {1, 1e6});
+  v.field("test_batch_size", training.test_batch_size, {0, 1e6});
+  v.section("optimizer", training.optimizer);
+  v.section("schedule", training.schedule, /*needed=*/false);
+  v.field("topk", training.topk, kPositive);
+  v.field("save_every", training.save_every, kNotNegative);
+  v.field("keep_every", training.keep_every, kNotNegative);
+  v.field("pictures", training.pictures);
+}
+
+template <class Visitor>
+void fields(Visitor& v, Expectation& expect) {
+  v.required("top1", expect.top1, {0, 100});
+  v.field("within", expect.within, {0, 100});
+  v.field("source", expect.source);
+}
+
+template <class Visitor>
+void fields(Visitor& v, Experiment& experiment) {
+  v.required("name", experiment.name);
+  v.check(!experiment.name.empty() && experiment.name.find('/') == std::string::npos, "name",
+          "expected a name that can be a folder's");
+  v.field("seed", experiment.seed, kNotNegative);
+  v.choice("execution", experiment.execution, {"auto", "dense"});
+  v.section("data", experiment.data);
+  v.section("model", experiment.model);
+  v.section("training", experiment.training);
+  v.section("expect", experiment.expect);
+}
+
+}  // namespace rewire::config

@@ -1,0 +1,195 @@
+// YAML text to Node, on yaml-cpp's event interface: it gives the place of each key, and lets a
+// hostile document be refused while it is read rather than after it has filled the memory.
+#include <yaml-cpp/eventhandler.h>
+#include <yaml-cpp/exceptions.h>
+#include <yaml-cpp/parser.h>
+
+#include <fstream>
+#include <map>
+#include <sstream>
+
+#include "config/node.h"
+
+namespace rewire::config {
+namespace {
+
+constexpr size_t kMaxBytes = 1 << 20;
+constexpr size_t kMaxDepth = 64;
+constexpr int64_t kMaxNodes = 4000;
+
+class TreeBuilder : public YAML::EventHandler {
+ public:
+  explicit TreeBuilder(std::string origin) : origin_(std::move(origin)) {
+    root_.position.origin = origin_;
+  }
+
+  void OnDocumentStart(const YAML::Mark& mark) override {
+    if (++documents_ > 1) fail(mark, "a second document; one file holds one experiment");
+  }
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
+    leaf(mark, anchor, Node::Kind::kNull, "", false);
+  }
+  void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                const std::string& value) override {
+    refuse_tag(mark, tag);
+    leaf(mark, anchor, Node::Kind::kScalar, value, tag == "!");
+  }
+  void OnAlias(const YAML::Mark& mark, YAML::anchor_t anchor) override {
+    const auto known = anchors_.find(anchor);
+    if (known == anchors_.end()) fail(mark, "an alias inside its own anchor");
+    count(mark, size(known->second));
+    add(known->second);
+  }
+  void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                       YAML::EmitterStyle::value) override {
+    open(mark, tag, anchor, Node::Kind::kList);
+  }
+  void OnSequenceEnd() override { close(); }
+  void OnMapStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                  YAML::EmitterStyle::value) override {
+    open(mark, tag, anchor, Node::Kind::kMap);
+  }
+  void OnMapEnd() override { close(); }
+
+  Node take() { return std::move(root_); }
+  [[noreturn]] void fail(const YAML::Mark& mark, const std::string& message) const {
+    throw complaint(place(mark), "", message);
+  }
+
+ private:
+  struct Open {
+    Node node;
+    YAML::anchor_t anchor;
+    bool has_key = false;  // map: a key was read, its value is next
+    std::string key;
+    Position key_position;
+  };
+
+  Position place(const YAML::Mark& mark) const {
+    if (origin_ == "--set") return {origin_, 0, 0};
+    return {origin_, mark.line + 1, mark.column + 1};
+  }
+  static int64_t size(const Node& node) {
+    int64_t total = 1;
+    for (const Node& item : node.items) total += size(item);
+    for (const Entry& entry : node.entries) total += size(entry.value);
+    return total;
+  }
+  void count(const YAML::Mark& mark, int64_t nodes) {
+    nodes_ += nodes;
+    if (nodes_ > kMaxNodes) fail(mark, "more than 4000 values");
+  }
+  void refuse_tag(const YAML::Mark& mark, const std::string& tag) const {
+    if (!tag.empty() && tag != "?" && tag != "!") fail(mark, "tags are not allowed: '" + tag + "'");
+  }
+  void leaf(const YAML::Mark& mark, YAML::anchor_t anchor, Node::Kind kind, const std::string& text,
+            bool quoted) {
+    count(mark, 1);
+    Node node;
+    node.kind = kind;
+    node.position = place(mark);
+    node.text = text;
+    node.quoted = quoted;
+    if (anchor) anchors_[anchor] = node;
+    add(std::move(node));
+  }
+  void open(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, Node::Kind kind) {
+    refuse_tag(mark, tag);
+    count(mark, 1);
+    if (stack_.size() >= kMaxDepth) fail(mark, "nested more than 64 levels deep");
+    Open level;
+    level.node.kind = kind;
+    level.node.position = place(mark);
+    level.anchor = anchor;
+    stack_.push_back(std::move(level));
+  }
+  void close() {
+    Open level = std::move(stack_.back());
+    stack_.pop_back();
+    if (level.anchor) anchors_[level.anchor] = level.node;
+    add(std::move(level.node));
+  }
+  void add(Node node) {
+    if (stack_.empty()) {
+      root_ = std::move(node);
+      return;
+    }
+    Open& level = stack_.back();
+    if (level.node.kind == Node::Kind::kList) {
+      level.node.items.push_back(std::move(node));
+    } else if (level.has_key) {
+      level.node.entries.push_back({level.key, level.key_position, std::move(node), false});
+      level.has_key = false;
+    } else {
+      take_key(node, level);
+    }
+  }
+  static void take_key(const Node& node, Open& level) {
+    const auto refuse = [&](const std::string& message) {
+      throw complaint(node.position, "", message);
+    };
+    if (node.kind != Node::Kind::kScalar) refuse("a key must be a word");
+    if (node.text == "<<") refuse("merge keys are not allowed; use 'base'");
+    if (const Entry* first = level.node.find(node.text)) {
+      refuse("duplicate key '" + node.text + "', first on line " +
+             std::to_string(first->position.line));
+    }
+    level.key = node.text;
+    level.key_position = node.position;
+    level.has_key = true;
+  }
+
+  std::string origin_;
+  int documents_ = 0;
+  int64_t nodes_ = 0;
+  std::vector<Open> stack_;
+  std::map<YAML::anchor_t, Node> anchors_;
+  Node root_;
+};
+
+// yaml-cpp takes any byte; a text file holds no control characters.
+void refuse_binary(const std::string& text, const std::string& origin) {
+  int line = 1, column = 1;
+  for (const unsigned char c : text) {
+    if ((c < 0x20 && c != '\t' && c != '\n' && c != '\r') || c == 0x7f) {
+      throw complaint({origin, line, column}, "", "not a text file (UTF-8 YAML is expected)");
+    }
+    column = c == '\n' ? 1 : column + 1;
+    line += c == '\n';
+  }
+}
+
+}  // namespace
+
+Node parse_yaml(const std::string& text, const std::string& origin) {
+  if (text.size() > kMaxBytes) throw ConfigError(origin + ": larger than 1 MiB");
+  refuse_binary(text, origin);
+  std::istringstream stream(text);
+  TreeBuilder builder(origin);
+  try {
+    YAML::Parser parser(stream);
+    while (parser.HandleNextDocument(builder)) {
+    }
+  } catch (const YAML::Exception& error) {
+    builder.fail(error.mark, error.msg);
+  }
+  return builder.take();
+}
+
+Node parse_yaml_file(const std::filesystem::path& file) {
+  std::error_code error;
+  const auto status = std::filesystem::status(file, error);
+  if (!std::filesystem::exists(status)) throw ConfigError(file.string() + ": no such file");
+  if (!std::filesystem::is_regular_file(status)) throw ConfigError(file.string() + ": not a file");
+  if (std::filesystem::file_size(file, error) > kMaxBytes) {
+    throw ConfigError(file.string() + ": larger than 1 MiB");
+  }
+  std::ifstream stream(file, std::ios::binary);
+  std::ostringstream text;
+  text << stream.rdbuf();
+  if (!stream) throw ConfigError(file.string() + ": cannot be read");
+  return parse_yaml(text.str(), file.string());
+}
+
+}  // namespace rewire::config

@@ -1,0 +1,48 @@
+// A data set that was opened and checked: labels in memory, images decoded one at a time.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <vector>
+
+#include "data/description.h"
+#include "data/image.h"
+
+namespace rewire::data {
+
+enum class Split { train, test };
+
+struct Dataset {
+  ImageSpec spec;
+  float max_value = 255;        // the pixel value that means full intensity
+  std::vector<int64_t> labels;  // in [0, spec.classes.size())
+
+  // Decodes image `index` into `image`, whose memory is used again where it suffices. Safe to call
+  // from several threads.
+  // Throws DataError where the file behind the image is damaged.
+  std::function<void(int64_t index, Image& image)> read;
+
+  int64_t size() const { return static_cast<int64_t>(labels.size()); }
+};
+
+// Opens one part of the data set that `description` names; what can be checked without decoding
+// every image is checked here. description.root is relative to `data_root`.
+// Throws DataError for files that are missing or malformed, naming file, place and expectation;
+// ConfigError where data.root is needed and absent; std::invalid_argument for an unknown kind.
+Dataset open(const Description& description, const std::filesystem::path& data_root, Split split);
+
+// One function a kind; `open` chooses.
+// cifar10: data_batch_1.bin to data_batch_5.bin (train) or test_batch.bin of `folder`, in CIFAR's
+// binary format: records of 1 label byte, then 1024 red, 1024 green and 1024 blue bytes, row by
+// row. A file may hold any whole number of records but none. `data_root` is named in the cure.
+Dataset open_cifar10(const std::filesystem::path& folder, const std::filesystem::path& data_root,
+                     Split split);
+
+// digits: 8x8 images of handwritten digits, pixels 0 to 16, from `folder`/digits.csv.gz, or from
+// the copy built into the program where `folder` is empty. A line: 64 pixels, row by row, and the
+// label. Of every five images in file order the fifth is for testing: the file goes writer by
+// writer, so that a cut through it would test on other hands than it trains on.
+Dataset open_digits(const std::filesystem::path& folder, Split split);
+
+}  // namespace rewire::data

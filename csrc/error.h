@@ -1,0 +1,36 @@
+// The errors that a user can cause, each with the exit status that the program ends with.
+#pragma once
+
+#include <stdexcept>
+#include <string>
+
+namespace rewire {
+
+class Error : public std::runtime_error {
+ public:
+  Error(int exit_status, const std::string& message)
+      : std::runtime_error(message), exit_status_(exit_status) {}
+  int exit_status() const { return exit_status_; }
+
+ private:
+  int exit_status_;
+};
+
+// Wrong usage or configuration.
+struct ConfigError : Error {
+  explicit ConfigError(const std::string& message) : Error(2, message) {}
+};
+// Data missing or malformed.
+struct DataError : Error {
+  explicit DataError(const std::string& message) : Error(3, message) {}
+};
+// A checkpoint missing, damaged or of another model.
+struct CheckpointError : Error {
+  explicit CheckpointError(const std::string& message) : Error(4, message) {}
+};
+// A loss, an input or a weight that is not finite.
+struct NumberError : Error {
+  explicit NumberError(const std::string& message) : Error(5, message) {}
+};
+
+}  // namespace rewire

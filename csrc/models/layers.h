@@ -1,0 +1,35 @@
+// The common layers as modules with PyTorch's names and initialisation.
+#pragma once
+
+#include <torch/script.h>
+
+#include <string>
+#include <vector>
+
+namespace rewire::models {
+
+// Convolution k x k: `weight` [out, in / groups, k, k] and, where `with_bias`, `bias` [out].
+struct Conv2dShape {
+  int64_t in = 0;
+  int64_t out = 0;
+  int64_t kernel = 1;
+  int64_t stride = 1;
+  int64_t groups = 1;
+  bool with_bias = true;
+};
+
+// Weights and biases U(-1 / sqrt(fan_in), 1 / sqrt(fan_in)), as torch.nn initialises them. Padding
+// keeps the size at stride 1. Draws from `generator`, weight first.
+torch::jit::Module conv2d(const Conv2dShape& shape, at::Generator& generator);
+torch::jit::Module linear(int64_t in, int64_t out, at::Generator& generator);
+// Weight 1, bias 0, running mean 0 and variance 1.
+torch::jit::Module batch_norm2d(int64_t channels);
+torch::jit::Module instance_norm2d(int64_t channels);
+torch::jit::Module relu();
+// Children named 0, 1, ...
+torch::jit::Module sequential(const std::vector<torch::jit::Module>& children);
+
+// A tensor of `shape` drawn from U(-bound, bound), as a parameter.
+at::Tensor uniform_parameter(at::IntArrayRef shape, double bound, at::Generator& generator);
+
+}  // namespace rewire::models

@@ -1,0 +1,88 @@
+#include "models/model.h"
+
+#include <ATen/CPUGeneratorImpl.h>
+
+#include "models/static.h"
+#include "models/wiring.h"
+
+namespace rewire::models {
+namespace {
+
+namespace jit = torch::jit;
+
+Model build_family(const StaticDescription& description, const data::ImageSpec& spec,
+                   at::Generator& generator) {
+  return build_static(description, spec, generator);
+}
+
+// The [out, in] view of a wired layer's [out, in, 1, 1] tensor.
+at::Tensor matrix(const at::Tensor& tensor) { return tensor.flatten(1); }
+
+}  // namespace
+
+Model build(const Description& description, const data::ImageSpec& spec, int64_t seed) {
+  at::Generator generator = at::detail::createCPUGenerator(uint64_t(seed));
+  return std::visit([&](const auto& family) { return build_family(family, spec, generator); },
+                    description);
+}
+
+jit::Module wiring_module(const Model& model, const Wiring& wiring) {
+  for (const auto& [name, module] : model.module.named_modules()) {
+    if (name == wiring.name) return module;
+  }
+  TORCH_INTERNAL_ASSERT(false, "no wired layer named ", wiring.name);
+}
+
+at::Tensor edges_kept(const Model& model, const Wiring& wiring) {
+  const at::NoGradGuard no_grad;
+  return matrix(wiring_module(model, wiring).get_method("edges")({}).toTensor());
+}
+
+at::Tensor edges_in_use(const Model& model, const Wiring& wiring) {
+  return edges_kept(model, wiring).logical_and(wiring.readable);
+}
+
+at::Tensor weights_in_use(const Model& model, const Wiring& wiring) {
+  const at::Tensor weight = wiring_module(model, wiring).attr("weight").toTensor().detach();
+  return matrix(weight) * edges_in_use(model, wiring);
+}
+
+EdgeCount count_edges(const Model& model) {
+  EdgeCount count;
+  for (const Wiring& wiring : model.wirings) {
+    const at::Tensor kept = edges_kept(model, wiring);
+    count.kept += kept.sum().item<int64_t>();
+    count.in_use += kept.logical_and(wiring.readable).sum().item<int64_t>();
+  }
+  return count;
+}
+
+int64_t count_parameters(const Model& model) {
+  int64_t total = 0;
+  for (const at::Tensor& parameter : model.module.parameters()) total += parameter.numel();
+  return total;
+}
+
+int64_t count_macs(const Model& model) {
+  int64_t total = model.other_macs;
+  for (const Wiring& wiring : model.wirings) {
+    total += edges_in_use(model, wiring).sum().item<int64_t>() * wiring.positions;
+  }
+  return total;
+}
+
+script::Mismatch load_state(Model& model, std::map<std::string, at::Tensor> state) {
+  for (const Wiring& wiring : model.wirings) {
+    const std::string mask = wiring.name + ".mask";
+    const auto weight = state.find(wiring.name + ".weight");
+    if (wiring.rule.kind == "fine_tune" && !state.contains(mask) && weight != state.end()) {
+      state[mask] = fine_tune_mask(weight->second, wiring.rule.prune_rate);
+    }
+    if (wiring.rule.kind == "dnw_no_update" && !state.contains(mask)) {
+      state[mask] = at::ones_like(wiring_module(model, wiring).attr("weight").toTensor());
+    }
+  }
+  return script::load_state(model.module, state);
+}
+
+}  // namespace rewire::models

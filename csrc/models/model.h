@@ -1,0 +1,58 @@
+// From a description to a network: one jit::Module, and what is known about its wired layers.
+#pragma once
+
+#include <torch/script.h>
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "data/description.h"
+#include "models/description.h"
+#include "script/script.h"
+
+namespace rewire::models {
+
+// One wired layer of a model.
+struct Wiring {
+  std::string name;           // dotted, as in the names of its parameters: "graph"
+  WiringDescription rule;
+  at::Tensor readable;        // bool [out, in]: candidates that the network reads at all
+  int64_t positions = 1;      // an edge multiplies once for each of these
+  std::vector<int64_t> groups;  // sizes of the channel groups of the input, in order; for pictures
+};
+
+struct Model {
+  torch::jit::Module module;
+  std::vector<Wiring> wirings;
+  int64_t other_macs = 0;  // multiply-accumulates of an image outside the wired layers
+};
+
+// A network for images of `spec`, freshly initialised; the same seed gives the same weights.
+Model build(const Description& description, const data::ImageSpec& spec, int64_t seed);
+
+torch::jit::Module wiring_module(const Model& model, const Wiring& wiring);
+// bool [out, in]: the candidates that the layer's rule keeps; those of them that the network reads;
+// and the weights of the latter, 0 elsewhere.
+at::Tensor edges_kept(const Model& model, const Wiring& wiring);
+at::Tensor edges_in_use(const Model& model, const Wiring& wiring);
+at::Tensor weights_in_use(const Model& model, const Wiring& wiring);
+
+// Edges that the rules of all wired layers keep, and those of them that the network reads.
+struct EdgeCount {
+  int64_t kept = 0;
+  int64_t in_use = 0;
+};
+EdgeCount count_edges(const Model& model);
+
+// Elements of all parameters.
+int64_t count_parameters(const Model& model);
+
+// Multiply-accumulates of one image when only the edges in use are computed.
+int64_t count_macs(const Model& model);
+
+// Copies `state` into the model. A mask that the rule can do without may be missing (fine_tune: it is
+// then chosen by the loaded weights) or present.
+script::Mismatch load_state(Model& model, std::map<std::string, at::Tensor> state);
+
+}  // namespace rewire::models

@@ -1,0 +1,80 @@
+#include "models/wiring.h"
+
+#include <cmath>
+
+#include "models/layers.h"
+#include "ops/rewire.h"
+#include "script/script.h"
+
+namespace rewire::models {
+namespace {
+
+namespace jit = torch::jit;
+
+void define_dnw(jit::Module& module, const WiringDescription& description, const at::Tensor& weight) {
+  const bool no_update = description.kind == "dnw_no_update";
+  if (no_update) module.register_buffer("mask", at::ones_like(weight));
+  module.register_attribute("keep", c10::IntType::get(),
+                            weight.numel() - pruned_count(description.prune_rate, weight.numel()));
+  module.register_attribute("gradient", c10::StringType::get(),
+                            no_update ? std::string("kept") : description.gradient);
+  script::define(module, "wiring_dnw");
+}
+
+void define_targeted_dropout(jit::Module& module, const WiringDescription& description,
+                             const at::Tensor& weight) {
+  const bool per_row = description.kind == "reg_td";
+  const int64_t choices = per_row ? weight.size(1) : weight.numel();
+  module.register_attribute("candidates", c10::IntType::get(),
+                            pruned_count(description.prune_rate, choices));
+  module.register_attribute("per_row", c10::BoolType::get(), per_row);
+  module.register_attribute("drop_rate", c10::FloatType::get(),
+                            description.rho.value_or(description.prune_rate));
+  module.register_attribute("keep_sign", c10::BoolType::get(), description.keep_sign);
+  script::define(module, "wiring_targeted_dropout");
+}
+
+at::Tensor random_mask(const WiringDescription& description, const at::Tensor& weight,
+                       const std::vector<uint8_t>& impossible, at::Generator& generator) {
+  const at::Tensor draws = at::empty(weight.sizes()).uniform_(0, 1, generator);
+  const at::Tensor forbidden = at::from_blob(const_cast<uint8_t*>(impossible.data()),
+                                             weight.sizes(), at::kByte).to(at::kBool);
+  return ops::random_mask(draws, pruned_count(description.prune_rate, weight.numel()), forbidden)
+      .to(weight.scalar_type());
+}
+
+}  // namespace
+
+int64_t pruned_count(double prune_rate, int64_t candidates) {
+  return int64_t(std::trunc(prune_rate * double(candidates)));
+}
+
+at::Tensor fine_tune_mask(const at::Tensor& weight, double prune_rate) {
+  const at::Tensor values = weight.detach();
+  const int64_t keep = values.numel() - pruned_count(prune_rate, values.numel());
+  return ops::strongest_mask(values, keep).logical_and(values != 0).to(values.scalar_type());
+}
+
+jit::Module wiring(const WiringDescription& description, int64_t out, int64_t in,
+                   const std::vector<uint8_t>& impossible, at::Generator& generator) {
+  const std::string& kind = description.kind;
+  jit::Module module = script::new_module("Wiring");
+  const at::Tensor weight =
+      uniform_parameter({out, in, 1, 1}, 1 / std::sqrt(double(in)), generator);
+  module.register_parameter("weight", weight, false);
+  if (kind == "complete") {
+    script::define(module, "wiring_complete");
+  } else if (kind == "dnw" || kind == "dnw_no_update") {
+    define_dnw(module, description, weight);
+  } else if (kind == "reg_td" || kind == "td") {
+    define_targeted_dropout(module, description, weight);
+  } else {
+    module.register_buffer("mask", kind == "random"
+                                       ? random_mask(description, weight, impossible, generator)
+                                       : fine_tune_mask(weight, description.prune_rate));
+    script::define(module, "wiring_masked");
+  }
+  return module;
+}
+
+}  // namespace rewire::models

@@ -1,0 +1,34 @@
+#include "ops/check.h"
+
+#include <c10/util/Exception.h>
+
+namespace rewire::ops {
+
+void check_floating(const char* op, const char* name, const at::Tensor& tensor) {
+  const auto dtype = tensor.scalar_type();
+  TORCH_CHECK(
+      dtype == at::kFloat || dtype == at::kDouble || dtype == at::kHalf || dtype == at::kBFloat16,
+      op, ": expected ", name, " of dtype Float, Double, Half or BFloat16, got ", dtype);
+}
+
+void check_count(const char* op, const char* name, int64_t value, const c10::SymInt& most) {
+  TORCH_CHECK(value >= 0 && most >= value, op, ": expected ", name, " in [0, ", most, "], got ",
+              value);
+}
+
+void check_mask(const char* op, const char* name, const at::Tensor& tensor,
+                const at::Tensor& like) {
+  TORCH_CHECK(tensor.scalar_type() == at::kBool, op, ": expected ", name, " of dtype Bool, got ",
+              tensor.scalar_type());
+  check_like(op, name, tensor, like);
+}
+
+void check_like(const char* op, const char* name, const at::Tensor& tensor,
+                const at::Tensor& like) {
+  TORCH_CHECK(tensor.sym_sizes().equals(like.sym_sizes()), op, ": expected ", name, " of shape ",
+              like.sym_sizes(), ", got ", tensor.sym_sizes());
+  TORCH_CHECK(tensor.device() == like.device(), op, ": expected ", name, " on ", like.device(),
+              ", got ", tensor.device());
+}
+
+}  // namespace rewire::ops

@@ -1,0 +1,23 @@
+// Checks that several ops share. Each throws c10::Error as "op: expected ..., got ...", and works
+// on symbolic sizes, so that Meta kernels complain as CPU kernels do.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+
+namespace rewire::ops {
+
+// tensor is float32, float64, float16 or bfloat16.
+void check_floating(const char* op, const char* name, const at::Tensor& tensor);
+
+// value lies in [0, most].
+void check_count(const char* op, const char* name, int64_t value, const c10::SymInt& most);
+
+// tensor is a bool tensor of the shape of `like`, on its device.
+void check_mask(const char* op, const char* name, const at::Tensor& tensor, const at::Tensor& like);
+
+// tensor has the shape of `like` and is on its device.
+void check_like(const char* op, const char* name, const at::Tensor& tensor, const at::Tensor& like);
+
+}  // namespace rewire::ops

@@ -1,0 +1,40 @@
+// What the `training` section of an experiment says. Plain data: filled by config, used by training.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace rewire::train {
+
+struct OptimizerDescription {
+  std::string kind;  // sgd, adam, adamw
+  double lr = 0;
+  double weight_decay = 0;
+  double momentum = 0;                      // sgd
+  bool nesterov = false;                    // sgd
+  std::vector<double> betas = {0.9, 0.999}; // adam, adamw
+  double eps = 1e-8;                        // adam, adamw
+};
+
+struct ScheduleDescription {
+  std::string kind = "constant";    // constant, multistep, cosine, exponential, linear
+  std::string per = "iteration";    // cosine, linear: the rate changes every "iteration" or "epoch"
+  std::vector<int64_t> milestones;  // multistep: epochs, ascending
+  double gamma = 0.1;               // multistep, exponential: factor
+  int64_t warmup_epochs = 0;        // the rate first rises linearly for that many epochs
+};
+
+struct Description {
+  int64_t epochs = 0;
+  int64_t batch_size = 0;
+  int64_t test_batch_size = 0;    // 0: as batch_size
+  OptimizerDescription optimizer;
+  ScheduleDescription schedule;
+  std::vector<int64_t> topk = {1, 5};
+  int64_t save_every = 0;         // steps between writes of last.pt; 0: at epoch ends only
+  int64_t keep_every = 0;         // epochs between checkpoints that are kept; 0: none
+  bool pictures = false;          // a picture of the wiring into wiring/ at every epoch's end
+};
+
+}  // namespace rewire::train

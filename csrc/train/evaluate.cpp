@@ -1,0 +1,38 @@
+#include <torch/torch.h>
+
+#include <chrono>
+
+#include "data/loader.h"
+#include "train/trainer.h"
+
+namespace rewire::train {
+
+Sums evaluate(models::Model& model, const data::Dataset& dataset, const config::Experiment& experiment,
+              const std::atomic<int>* stop, const Watcher& watcher) {
+  const torch::InferenceMode guard;
+  const auto start = std::chrono::steady_clock::now();
+  const Description& training = experiment.training;
+  data::LoaderOptions options;
+  options.batch_size = training.test_batch_size ? training.test_batch_size : training.batch_size;
+  options.normalize = experiment.data.normalize;
+  options.workers = experiment.data.workers;
+  data::Loader loader(dataset, options);
+  Sums sums(training.topk);
+  model.module.eval();
+  while (const auto batch = loader.next()) {
+    if (stop && stop->load()) break;
+    const at::Tensor logits = model.module.forward({batch->images}).toTensor();
+    sums.add(at::cross_entropy_loss(logits, batch->labels).item<double>(), logits, batch->labels);
+    sums.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    if (watcher.step) {
+      watcher.step({.training = false, .batch = batch->index + 1, .batches = loader.num_batches(),
+                    .loss = sums.loss(), .top1 = sums.top(0),
+                    .images_per_second = double(sums.images()) / sums.seconds,
+                    .seconds_left = sums.seconds / double(batch->index + 1) *
+                                    double(loader.num_batches() - batch->index - 1)});
+    }
+  }
+  return sums;
+}
+
+}  // namespace rewire::train

@@ -1,0 +1,84 @@
+#include "train/journal.h"
+
+#include <fmt/format.h>
+
+#include "data/image_file.h"
+#include "graph/picture.h"
+#include "train/checkpoint_file.h"
+
+namespace rewire::train {
+namespace {
+
+using Row = nlohmann::ordered_json;
+
+Row row_of(int64_t epoch, const char* split, const Sums& sums) {
+  Row row;
+  row["epoch"] = epoch;
+  row["split"] = split;
+  row.update(sums.json());
+  row["seconds"] = sums.seconds;
+  row["images_per_second"] = sums.seconds > 0 ? double(sums.images()) / sums.seconds : 0;
+  return row;
+}
+
+graph::Picture picture_of(const models::Model& model, const models::Wiring& wiring) {
+  const at::Tensor weights = models::weights_in_use(model, wiring).to(at::kFloat).contiguous();
+  const at::Tensor readable = wiring.readable.to(at::kByte).contiguous();
+  return graph::draw_matrix(
+      weights.size(0), weights.size(1),
+      {weights.const_data_ptr<float>(), size_t(weights.numel())},
+      {readable.const_data_ptr<uint8_t>(), size_t(readable.numel())});
+}
+
+}  // namespace
+
+Journal::Journal(const RunFolder& folder, const RunState& state)
+    : pictures_(folder.wiring()), metrics_(folder.metrics(), state.epoch), events_(folder.root()) {}
+
+void Journal::count_changes(RunState& state) {
+  edges_changed_ = 0;
+  for (size_t i = 0; i < state.edges_before.size(); ++i) {
+    const at::Tensor now = models::edges_kept(state.model, state.model.wirings[i]);
+    edges_changed_ += now.logical_and(state.edges_before[i].logical_not()).sum().item<int64_t>();
+    state.edges_before[i] = now;
+  }
+}
+
+void Journal::epoch(const config::Experiment& experiment, RunState& state, const Sums& test,
+                    double rate) {
+  count_changes(state);
+  const models::EdgeCount edges = models::count_edges(state.model);
+  Row train = row_of(state.epoch, "train", state.sums);
+  train["lr"] = rate;
+  train["edges"] = edges.kept;
+  train["edges_in_use"] = edges.in_use;
+  train["edges_changed"] = edges_changed_;
+  metrics_.write(train);
+  const Row tested = row_of(state.epoch, "test", test);
+  metrics_.write(tested);
+
+  curves(train);
+  curves(tested);
+  picture(state.model, state.epoch, experiment.training.pictures);
+}
+
+void Journal::curves(const Row& row) {
+  const std::string split = row["split"];
+  for (const auto& [key, value] : row.items()) {
+    if (key == "epoch" || key == "split" || key == "images") continue;
+    events_.scalar(fmt::format("{}/{}", key, split), row["epoch"].get<int64_t>(), value.get<float>());
+  }
+}
+
+void Journal::picture(const models::Model& model, int64_t epoch, bool to_file) {
+  for (const models::Wiring& wiring : model.wirings) {
+    const graph::Picture picture = picture_of(model, wiring);
+    const std::string png = data::encode_png(picture.width, picture.height, picture.rgb);
+    events_.image("wiring/" + wiring.name, epoch, picture.width, picture.height, png);
+    if (!to_file) continue;
+    std::filesystem::create_directories(pictures_);
+    write_atomically(pictures_ / fmt::format("{}_epoch_{}.png", wiring.name, epoch), png);
+  }
+}
+
+}  // namespace rewire::train

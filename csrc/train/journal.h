@@ -1,0 +1,36 @@
+// What an epoch leaves behind for people: a row of metrics.jsonl a split, TensorBoard's curves and
+// pictures of the wiring.
+#pragma once
+
+#include "config/experiment.h"
+#include "train/event_file.h"
+#include "train/metrics.h"
+#include "train/run_folder.h"
+#include "train/run_state.h"
+
+namespace rewire::train {
+
+class Journal {
+ public:
+  // Keeps the rows of the epochs before the one in progress.
+  Journal(const RunFolder& folder, const RunState& state);
+
+  // Writes down the epoch that ends now, and remembers its edges in state.edges_before. `rate` is the
+  // learning rate of its last step.
+  void epoch(const config::Experiment& experiment, RunState& state, const Sums& test, double rate);
+
+  // Edges kept at the end of the last epoch written and not at the end of the one before.
+  int64_t edges_changed() const { return edges_changed_; }
+
+ private:
+  void count_changes(RunState& state);
+  void curves(const nlohmann::ordered_json& row);
+  void picture(const models::Model& model, int64_t epoch, bool to_file);
+
+  std::filesystem::path pictures_;
+  MetricsFile metrics_;
+  EventFile events_;
+  int64_t edges_changed_ = 0;
+};
+
+}  // namespace rewire::train

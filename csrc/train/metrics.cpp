@@ -1,0 +1,60 @@
+#include "train/metrics.h"
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+#include "train/checkpoint_file.h"
+
+namespace rewire::train {
+
+void Sums::add(double loss, const at::Tensor& logits, const at::Tensor& labels) {
+  const at::NoGradGuard no_grad;
+  const int64_t batch = logits.size(0), classes = logits.size(1);
+  loss_ += loss * double(batch);
+  images_ += batch;
+  const int64_t widest = std::min(classes, *std::max_element(topk_.begin(), topk_.end()));
+  const at::Tensor hits = std::get<1>(logits.topk(widest, 1)) == labels.unsqueeze(1);
+  for (size_t i = 0; i < topk_.size(); ++i) {
+    hits_[i] += hits.narrow(1, 0, std::min(topk_[i], classes)).sum().item<int64_t>();
+  }
+}
+
+nlohmann::ordered_json Sums::json() const {
+  nlohmann::ordered_json row;
+  row["loss"] = loss();
+  for (size_t i = 0; i < topk_.size(); ++i) row[fmt::format("top{}", topk_[i])] = top(i);
+  row["images"] = images_;
+  return row;
+}
+
+at::Tensor Sums::tensor() const {
+  std::vector<double> values = {loss_, double(images_), seconds};
+  values.insert(values.end(), hits_.begin(), hits_.end());
+  return at::tensor(values, at::kDouble);
+}
+
+void Sums::load(const at::Tensor& tensor) {
+  TORCH_CHECK(tensor.dim() == 1 && tensor.size(0) == int64_t(3 + hits_.size()),
+              "partial sums of another length");
+  const at::Tensor values = tensor.to(at::kDouble).contiguous();
+  const double* value = values.const_data_ptr<double>();
+  loss_ = value[0];
+  images_ = int64_t(value[1]);
+  seconds = value[2];
+  for (size_t i = 0; i < hits_.size(); ++i) hits_[i] = int64_t(value[3 + i]);
+}
+
+MetricsFile::MetricsFile(const std::filesystem::path& file, int64_t next_epoch) {
+  std::string kept;
+  std::ifstream old(file);
+  for (std::string line; std::getline(old, line);) {
+    const auto row = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+    if (row.is_object() && row.value("epoch", next_epoch) < next_epoch) kept += line + "\n";
+  }
+  write_atomically(file, kept);
+  stream_.open(file, std::ios::app);
+}
+
+void MetricsFile::write(const nlohmann::ordered_json& row) { stream_ << row.dump() << std::endl; }
+
+}  // namespace rewire::train

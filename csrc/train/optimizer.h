@@ -1,0 +1,41 @@
+// LibTorch's optimisers from a description, with their state by parameter name.
+#pragma once
+
+#include <torch/torch.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "train/checkpoint_file.h"
+#include "train/description.h"
+
+namespace rewire::train {
+
+class Optimizer {
+ public:
+  // Of all parameters of `module`, weight decay on each of them.
+  Optimizer(const OptimizerDescription& description, const torch::jit::Module& module);
+
+  void set_learning_rate(double lr);
+  void zero_grad() { optimizer_->zero_grad(); }
+  void step() { optimizer_->step(); }
+
+  // State under "optimizer.<parameter>.<what>": momentum_buffer (sgd); step, exp_avg, exp_avg_sq
+  // (adam, adamw). Parameters that took no step yet have none.
+  void save(TensorMap& tensors) const;
+  // Throws CheckpointError where a state has not its parameter's shape or is incomplete.
+  void load(const TensorMap& tensors);
+
+ private:
+  struct Named {
+    std::string name;
+    at::Tensor tensor;
+  };
+
+  std::string kind_;
+  std::vector<Named> parameters_;
+  std::unique_ptr<torch::optim::Optimizer> optimizer_;
+};
+
+}  // namespace rewire::train

@@ -1,0 +1,34 @@
+// An experiment's folder: where things lie, who owns it, and where a training can go on.
+#pragma once
+
+#include <filesystem>
+#include <vector>
+
+namespace rewire::train {
+
+class RunFolder {
+ public:
+  // Makes the folder and locks it until destruction; the lock goes with the process, however it dies.
+  // Throws ConfigError where another process holds it, Error where it cannot be written.
+  explicit RunFolder(const std::filesystem::path& root);
+  ~RunFolder();
+  RunFolder(const RunFolder&) = delete;
+  RunFolder& operator=(const RunFolder&) = delete;
+
+  std::filesystem::path config() const { return root_ / "config.yaml"; }
+  std::filesystem::path metrics() const { return root_ / "metrics.jsonl"; }
+  std::filesystem::path wiring() const { return root_ / "wiring"; }
+  std::filesystem::path root() const { return root_; }
+  // checkpoints/<name>.pt
+  std::filesystem::path checkpoint(const std::string& name) const;
+  // Where to go on: last.pt, then the others, newest first, so that a damaged one has a fallback.
+  std::vector<std::filesystem::path> checkpoints() const;
+  // Removes what an earlier training left.
+  void clear();
+
+ private:
+  std::filesystem::path root_;
+  int lock_ = -1;
+};
+
+}  // namespace rewire::train

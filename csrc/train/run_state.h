@@ -1,0 +1,55 @@
+// Where a training stands: all that a checkpoint holds besides the configuration.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "config/experiment.h"
+#include "models/model.h"
+#include "train/metrics.h"
+#include "train/optimizer.h"
+
+namespace rewire::train {
+
+struct Best {
+  double top1 = -1;  // per cent; below 0: no epoch has ended yet
+  int64_t epoch = -1;
+};
+
+// What the last finished epoch showed on the test set.
+struct LastTest {
+  double top1 = 0;
+  double loss = 0;
+};
+
+struct RunState {
+  models::Model model;
+  Optimizer optimizer;
+  int64_t epoch = 0;          // the epoch in progress
+  int64_t step_in_epoch = 0;  // optimiser steps of it that were taken
+  Sums sums;                  // of those steps
+  std::vector<at::Tensor> edges_before;  // per wired layer, its edges when the last epoch ended
+  Best best;
+  LastTest last;
+  double seconds = 0;  // of the epochs that ended
+
+  RunState(const config::Experiment& experiment, models::Model built);
+};
+
+// A checkpoint: format of checkpoint_file.h, with the names
+//   config (text), model.<name>, optimizer.<parameter>.<what>, generator (torch's CPU generator),
+//   progress.{epoch,step_in_epoch,sums,best,last,seconds}, edges_before.<layer>
+void save_checkpoint(const std::filesystem::path& path, const config::Experiment& experiment,
+                     const RunState& state);
+
+// Throws CheckpointError where the file is damaged, of another experiment (any key but
+// training.epochs and those that change no number differs) or its tensors do not fit.
+void load_checkpoint(const std::filesystem::path& path, const config::Experiment& experiment,
+                     RunState& state);
+
+// The parameters and buffers alone, from a checkpoint of whatever experiment. Returns the epochs it
+// was trained for. Throws CheckpointError with the missing, unexpected and mismatched names.
+int64_t load_model(const std::filesystem::path& path, models::Model& model);
+
+}  // namespace rewire::train

@@ -1,0 +1,244 @@
+#include "train/trainer.h"
+
+#include <fmt/format.h>
+#include <torch/torch.h>
+
+#include <chrono>
+#include <cmath>
+#include <optional>
+
+#include "data/loader.h"
+#include "error.h"
+#include "train/checkpoint_file.h"
+#include "train/journal.h"
+#include "train/run_folder.h"
+#include "train/run_state.h"
+#include "train/schedule.h"
+
+namespace rewire::train {
+namespace {
+
+namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// Something in the arithmetic was not finite: names the culprit that can be seen.
+NumberError not_finite(const models::Model& model, const at::Tensor& images, const std::string& what) {
+  if (!images.isfinite().all().item<bool>()) return NumberError("input is not finite: " + what);
+  for (const auto& [name, tensor] : script::named_tensors(model.module)) {
+    if (tensor.is_floating_point() && !tensor.isfinite().all().item<bool>()) {
+      return NumberError(fmt::format("{} is not finite: {}", name, what));
+    }
+  }
+  return NumberError("the loss is not finite: " + what);
+}
+
+class Training {
+ public:
+  Training(const config::Experiment& experiment, const RunOptions& options)
+      : experiment_(experiment),
+        options_(options),
+        train_set_(data::open(experiment.data, options.data_root, data::Split::train)),
+        test_set_(data::open(experiment.data, options.data_root, data::Split::test)),
+        folder_(options.output),
+        state_(experiment, models::build(experiment.model, train_set_.spec, experiment.seed)),
+        edges_start_(state_.edges_before) {
+    at::manual_seed(uint64_t(experiment.seed));
+    start_or_resume();
+    journal_.emplace(folder_, state_);
+  }
+
+  RunResult run() {
+    announce();
+    while (state_.epoch < experiment_.training.epochs && !stopped()) one_epoch();
+    return result();
+  }
+
+ private:
+  bool stopped() const { return options_.stop && options_.stop->load() != 0; }
+  void log(const std::string& line) const {
+    if (options_.watcher.log) options_.watcher.log(line);
+  }
+
+  void start_or_resume() {
+    if (options_.resume != "auto" && options_.resume != "never") {
+      load_checkpoint(options_.resume, experiment_, state_);
+      return note(fmt::format("going on from {}", options_.resume));
+    }
+    const auto candidates = options_.resume == "auto" ? folder_.checkpoints() : std::vector<fs::path>();
+    for (const fs::path& candidate : candidates) {
+      if (!readable(candidate)) continue;
+      load_checkpoint(candidate, experiment_, state_);
+      return note(fmt::format("going on from {}, epoch {}, step {}", candidate.string(), state_.epoch,
+                              state_.step_in_epoch));
+    }
+    if (!candidates.empty()) {
+      throw CheckpointError(notes_.front() + "; no other checkpoint is whole (--resume never starts over)");
+    }
+    folder_.clear();
+    save_checkpoint(folder_.checkpoint("init"), experiment_, state_);
+  }
+
+  bool readable(const fs::path& candidate) {
+    try {
+      read_tensors(candidate);
+      return true;
+    } catch (const CheckpointError& error) {
+      note(error.what());
+      return false;
+    }
+  }
+
+  // What is found while nothing may be logged yet: everything is checked first.
+  void note(const std::string& line) { notes_.push_back(line); }
+
+  void announce() {
+    write_atomically(folder_.config(), config::to_yaml(experiment_));
+    const models::EdgeCount edges = models::count_edges(state_.model);
+    log(fmt::format("{}: {} training images, {} test images, {} parameters, {} edges kept of which {} "
+                    "are read, {} threads, in {}",
+                    experiment_.name, train_set_.size(), test_set_.size(),
+                    models::count_parameters(state_.model), edges.kept, edges.in_use,
+                    at::get_num_threads(), folder_.root().string()));
+    for (const std::string& line : notes_) log(line);
+  }
+
+  data::LoaderOptions loader_options() const {
+    data::LoaderOptions options;
+    options.seed = uint64_t(experiment_.seed);
+    options.epoch = state_.epoch;
+    options.batch_size = experiment_.training.batch_size;
+    options.shuffle = true;
+    options.augment = experiment_.data.augment;
+    options.normalize = experiment_.data.normalize;
+    options.workers = experiment_.data.workers;
+    options.first_batch = state_.step_in_epoch;
+    return options;
+  }
+
+  void one_epoch() {
+    data::Loader loader(train_set_, loader_options());
+    const double seconds_before = state_.sums.seconds;
+    const auto start = Clock::now();
+    state_.model.module.train();
+    while (auto batch = loader.next()) {
+      step(*batch, loader.num_batches());
+      state_.sums.seconds = seconds_before + seconds_since(start);
+      report(*batch, loader.num_batches());
+      if (stopped()) return save("last");
+      const int64_t every = experiment_.training.save_every;
+      if (every && state_.step_in_epoch % every == 0) save("last");
+    }
+    const Sums test = evaluate(state_.model, test_set_, experiment_, options_.stop);
+    if (stopped()) return save("last");
+    end_epoch(test);
+  }
+
+  void step(const data::Batch& batch, int64_t batches) {
+    const auto start = Clock::now();
+    const Extent extent{experiment_.training.epochs, batches, train_set_.size(),
+                        experiment_.training.batch_size};
+    rate_ = learning_rate(experiment_.training.schedule, experiment_.training.optimizer.lr, extent,
+                          state_.epoch * batches + state_.step_in_epoch);
+    state_.optimizer.set_learning_rate(rate_);
+    state_.optimizer.zero_grad();
+    const std::string where = fmt::format("epoch {}, step {}", state_.epoch, state_.step_in_epoch);
+    at::Tensor logits, loss;
+    try {
+      logits = state_.model.module.forward({batch.images}).toTensor();
+      loss = at::cross_entropy_loss(logits, batch.labels);
+    } catch (const std::exception& error) {  // selection refuses NaN weights
+      if (std::string(error.what()).find("NaN") == std::string::npos) throw;
+      throw not_finite(state_.model, batch.images, where);
+    }
+    const double value = loss.item<double>();
+    if (!std::isfinite(value)) throw not_finite(state_.model, batch.images, where);
+    loss.backward();
+    state_.optimizer.step();
+    state_.sums.add(value, logits.detach(), batch.labels);
+    ++state_.step_in_epoch;
+    images_ += batch.labels.size(0);
+    images_seconds_ += seconds_since(start);
+  }
+
+  void end_epoch(const Sums& test) {
+    const bool best = test.top(0) > state_.best.top1;
+    journal_->epoch(experiment_, state_, test, rate_);
+    log(fmt::format("epoch {}/{}: train loss {:.4f} top1 {:.2f} %, test loss {:.4f} top1 {:.2f} %, "
+                    "{} edges changed, {:.0f} images/s",
+                    state_.epoch + 1, experiment_.training.epochs, state_.sums.loss(),
+                    state_.sums.top(0), test.loss(), test.top(0), journal_->edges_changed(),
+                    double(state_.sums.images()) / state_.sums.seconds));
+    state_.seconds += state_.sums.seconds + test.seconds;
+    state_.last = {test.top(0), test.loss()};
+    if (best) state_.best = {test.top(0), state_.epoch};
+    ++state_.epoch;
+    state_.step_in_epoch = 0;
+    state_.sums = Sums(experiment_.training.topk);
+    const int64_t keep = experiment_.training.keep_every;
+    if (keep && state_.epoch % keep == 0) save(fmt::format("epoch_{}", state_.epoch - 1));
+    if (best) save("best");
+    save("last");  // after the others: a run killed in between repeats the epoch, to the same bits
+  }
+
+  void report(const data::Batch& batch, int64_t batches) const {
+    if (!options_.watcher.step) return;
+    const double rate = double(state_.sums.images()) / state_.sums.seconds;
+    const double images_left =
+        double((experiment_.training.epochs - state_.epoch) * train_set_.size() - state_.sums.images());
+    options_.watcher.step({.training = true, .epoch = state_.epoch, .epochs = experiment_.training.epochs,
+                           .batch = batch.index + 1, .batches = batches, .loss = state_.sums.loss(),
+                           .top1 = state_.sums.top(0), .images_per_second = rate,
+                           .seconds_left = images_left / rate});
+  }
+
+  void save(const std::string& name) { save_checkpoint(folder_.checkpoint(name), experiment_, state_); }
+
+  RunResult result() {
+    RunResult result;
+    if (state_.epoch == 0 && !stopped()) {  // nothing was trained: what the fresh network does
+      const Sums test = evaluate(state_.model, test_set_, experiment_);
+      state_.last = {test.top(0), test.loss()};
+      save("last");
+    }
+    result.top1 = state_.last.top1;
+    result.loss = state_.last.loss;
+    result.best_top1 = std::max(state_.best.top1, 0.0);
+    result.epochs = state_.epoch;
+    result.seconds = state_.seconds + state_.sums.seconds;
+    result.images_per_second = images_seconds_ > 0 ? double(images_) / images_seconds_ : 0;
+    result.edges = models::count_edges(state_.model);
+    for (size_t i = 0; i < edges_start_.size(); ++i) {
+      const at::Tensor now = models::edges_kept(state_.model, state_.model.wirings[i]);
+      result.edges_moved += now.logical_and(edges_start_[i].logical_not()).sum().item<int64_t>();
+    }
+    result.parameters = models::count_parameters(state_.model);
+    result.checkpoint = folder_.checkpoint("last");
+    result.stopped_by = stopped() ? options_.stop->load() : 0;
+    return result;
+  }
+
+  const config::Experiment& experiment_;
+  const RunOptions& options_;
+  const data::Dataset train_set_;
+  const data::Dataset test_set_;
+  RunFolder folder_;
+  RunState state_;
+  const std::vector<at::Tensor> edges_start_;
+  std::optional<Journal> journal_;
+  std::vector<std::string> notes_;
+  double rate_ = 0;
+  int64_t images_ = 0;
+  double images_seconds_ = 0;
+};
+
+}  // namespace
+
+RunResult run(const config::Experiment& experiment, const RunOptions& options) {
+  return Training(experiment, options).run();
+}
+
+}  // namespace rewire::train

@@ -1,0 +1,35 @@
+#include "data/description.h"
+
+#include <gtest/gtest.h>
+#include <stdexcept>
+
+#include "data/fixtures.h"
+
+namespace rewire::data {
+namespace {
+
+TEST(ImageSpec, OfCifar10) {
+  const ImageSpec spec = image_spec("cifar10");
+  EXPECT_EQ(spec.channels, 3);
+  EXPECT_EQ(spec.size, 32);
+  ASSERT_EQ(spec.classes.size(), 10u);
+  EXPECT_EQ(spec.classes[0], "airplane");
+  EXPECT_EQ(spec.classes[6], "frog");
+  EXPECT_EQ(spec.classes[9], "truck");
+}
+
+TEST(ImageSpec, OfDigits) {
+  const ImageSpec spec = image_spec("digits");
+  EXPECT_EQ(spec.channels, 1);
+  EXPECT_EQ(spec.size, 8);
+  ASSERT_EQ(spec.classes.size(), 10u);
+  EXPECT_EQ(spec.classes[9], "9");
+}
+
+TEST(ImageSpec, RefusesAnUnknownKind) {
+  EXPECT_EQ(message_of<std::invalid_argument>([] { image_spec("cifar100"); }),
+            "data.kind: no data set 'cifar100' (cifar10 or digits)");
+}
+
+}  // namespace
+}  // namespace rewire::data

@@ -1,0 +1,2 @@
+def forward(self, x: Tensor) -> Tensor:
+    return torch.relu(x)
