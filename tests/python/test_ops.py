@@ -125,7 +125,8 @@ def test_selection_against_reference(dtype, ties):
         keep = int(torch.randint(0, weight.numel() + 1, (), generator=generator))
         mask = strongest(weight, keep)
         smallest = weight.abs()[mask].min() if keep else torch.tensor(torch.inf, dtype=dtype)
-        for hint in (None, smallest, smallest * 0.97, smallest * 2, -smallest, smallest * torch.nan):
+        near = [smallest * factor for factor in (1, 0.97, 1.03, 2, -1, torch.nan)]
+        for hint in (None, *near):
             *selected, threshold = ops.select(weight, keep, hint)
             assert all(map(torch.equal, selected, structure(mask)))
             assert torch.equal(threshold, smallest)
@@ -173,7 +174,8 @@ def test_random_mask_against_reference():
 
 def sparse_layer(weight, draws):
     """A function that uses every op, for compiling and scripting."""
-    row_offsets, columns, column_offsets, rows, order, threshold = torch.ops.rewire.select(weight, 9)
+    selection = torch.ops.rewire.select(weight, 9)
+    row_offsets, columns, column_offsets, rows, order, threshold = selection
     dense = torch.ops.rewire.keep_strongest(weight, 9, "kept")
     dropped = torch.ops.rewire.targeted_dropout(weight, 3, True, draws, 0.5)
     mask = torch.ops.rewire.random_mask(draws, 10) | torch.ops.rewire.strongest_mask(weight, 5)

@@ -1,8 +1,8 @@
 """Networks whose wiring is learned: the operators `torch.ops.rewire.*`.
 
-Importing the package loads the library that registers them. It is looked for, in this order, at the
-path in the environment variable ``REWIRE_LIBRARY``, beside this file, and in the ``build`` folder of
-a source tree.
+Importing the package loads the library that registers them. It is looked for, in this order, at
+the path in the environment variable ``REWIRE_LIBRARY``, beside this file, and in the ``build``
+folder of a source tree.
 
 >>> import torch, rewire
 >>> torch.ops.rewire.keep_strongest(torch.tensor([[1.0, -3.0], [2.0, 0.5]]), 2)

@@ -1,0 +1,38 @@
+# The front door. Each target builds what it needs; see README.md.
+#   TORCH=/path/to/python   use that Python's torch (default: an active virtual environment, else .venv)
+#   TORCH_VERSION=2.11.0    the torch that `make deps` installs into .venv
+#   REWIRE_APPS=OFF         library and tests only
+TORCH_VERSION ?= 2.11.0
+BUILD ?= build
+REWIRE_APPS ?= ON
+JOBS ?= $(shell nproc)
+PYTHON := $(or $(TORCH),$(if $(VIRTUAL_ENV),$(VIRTUAL_ENV)/bin/python,$(CURDIR)/.venv/bin/python))
+export TORCH TORCH_VERSION REWIRE_APPS PYTHON
+
+.PHONY: help quickstart test bench build deps clean
+
+help:
+	@echo "make quickstart   train learned and random wiring on handwritten digits, and compare"
+	@echo "make test         build and run every test"
+	@echo "make bench        benchmarks of the operators"
+	@echo "make build        $(BUILD)/rewire and $(BUILD)/librewire.so"
+
+quickstart: build
+	$(BUILD)/rewire quickstart configs/digits/learned.yaml configs/digits/random.yaml
+
+test: build
+	ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS)
+	REWIRE_BUILD=$(abspath $(BUILD)) $(PYTHON) -m pytest -q tests
+
+bench: build
+	$(BUILD)/apps/bench/select_bench
+
+build: deps
+	cmake -S . -B $(BUILD) -DREWIRE_PYTHON=$(PYTHON) -DREWIRE_APPS=$(REWIRE_APPS) -DREWIRE_WERROR=$(if $(CI),ON,OFF)
+	cmake --build $(BUILD) -j $(JOBS)
+
+deps:
+	@sh apps/deps.sh
+
+clean:
+	rm -rf $(BUILD)
