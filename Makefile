@@ -32,7 +32,7 @@ build: deps
 	cmake --build $(BUILD) -j $(JOBS)
 
 deps:
-	@sh apps/deps.sh
+	@sh .ci/deps
 
 clean:
 	rm -rf $(BUILD)

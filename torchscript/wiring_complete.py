@@ -5,4 +5,4 @@ def effective_weight(self) -> Tensor:
 
 
 def edges(self) -> Tensor:
-    return torch.ones_like(self.weight, dtype=torch.bool)
+    return torch.ones_like(self.weight) != 0
