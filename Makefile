@@ -22,7 +22,7 @@ quickstart: build
 
 test: build
 	ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS)
-	REWIRE_BUILD=$(abspath $(BUILD)) $(PYTHON) -m pytest -q tests
+	REWIRE_BUILD=$(abspath $(BUILD)) REWIRE_LIBRARY=$(abspath $(BUILD))/librewire.so $(PYTHON) -m pytest -q $(if $(filter OFF,$(REWIRE_APPS)),tests/python,tests)
 
 bench: build
 	$(BUILD)/apps/bench/select_bench

@@ -44,8 +44,9 @@ Trained train_one(const Options& options, const std::string& config) {
 
 void print_row(const Trained& trained) {
   const train::RunResult& result = trained.result;
-  fmt::print("  {:<16} {:>8.1f} % {:>8} {:>8} {:>8} {:>8.1f} s\n", trained.experiment.name, result.top1,
-             result.edges.kept, result.edges.in_use, result.edges_moved, result.seconds);
+  show(fmt::format("  {:<16} {:>8.1f} % {:>8} {:>8} {:>8} {:>8.1f} s", trained.experiment.name,
+                   result.top1, result.edges.kept, result.edges.in_use, result.edges_moved,
+                   result.seconds));
 }
 
 graph::WiringView view_of(const Trained& trained) {
@@ -54,12 +55,18 @@ graph::WiringView view_of(const Trained& trained) {
   view.title = trained.experiment.name;
   view.subtitle = fmt::format("{:.1f} % of test images right, {} edges in use", trained.result.top1,
                               trained.result.edges.in_use);
-  for (const int64_t size : wiring.groups) view.columns.push_back({fmt::format("{} channels", size), size});
+  for (size_t i = 0; i < wiring.groups.size(); ++i) {
+    view.columns.push_back({i == 0 ? "stem" : fmt::format("block {}", i), wiring.groups[i]});
+  }
+  view.columns.push_back({"output", wiring.outputs});
   const at::Tensor weights = models::weights_in_use(trained.model, wiring);
+  const int64_t last_block = weights.size(1) - wiring.groups.back();
   const at::Tensor edges = weights.nonzero();  // [edges, 2]: target, source
   for (int64_t i = 0; i < edges.size(0); ++i) {
     const auto target = edges[i][0].item<int64_t>(), source = edges[i][1].item<int64_t>();
-    view.edges.push_back({source, target, weights[target][source].item<float>()});
+    // What the last block writes is drawn as a column of its own.
+    const int64_t drawn = source >= last_block ? target + wiring.outputs : target;
+    view.edges.push_back({source, drawn, weights[target][source].item<float>()});
   }
   return view;
 }
@@ -74,7 +81,7 @@ void print_image(const at::Tensor& pixels) {
       const char shade = kShades[size_t(scaled[y][x].item<float>() * float(kShades.size() - 1))];
       line += {shade, shade};
     }
-    fmt::print("{}\n", line);
+    show(line);
   }
 }
 
@@ -89,10 +96,10 @@ void classify_one(const fs::path& file, const Trained& trained, const Common& co
   const data::Batch batch = *data::Loader(test, options).next();
   const at::Tensor probabilities = module.forward({batch.images}).toTensor().softmax(1)[0];
   const auto best = probabilities.argmax().item<int64_t>();
-  fmt::print("\nThe exported model, {}, looks at the first test image:\n\n", file.string());
+  show(fmt::format("\nThe exported model, {}, looks at the first test image:\n", file.string()));
   print_image(batch.images[0][0]);
-  fmt::print("\n  and says {} ({:.1f} %); the label is {}.\n", test.spec.classes[best],
-             100 * probabilities[best].item<double>(), test.spec.classes[test.labels[0]]);
+  show(fmt::format("\n  and says {} ({:.1f} %); the label is {}.", test.spec.classes[best],
+                   100 * probabilities[best].item<double>(), test.spec.classes[test.labels[0]]));
 }
 
 void quickstart(const Options& options) {
@@ -100,17 +107,17 @@ void quickstart(const Options& options) {
   const Trained learned = train_one(options, options.learned);
   const Trained random = train_one(options, options.random);
 
-  fmt::print("\n  {:<16} {:>10} {:>8} {:>8} {:>8} {:>10}\n", "wiring", "test top1", "edges", "in use", "moved",
-             "trained");
+  show(fmt::format("\n  {:<16} {:>10} {:>8} {:>8} {:>8} {:>10}", "wiring", "test top1", "edges",
+                   "in use", "moved", "trained"));
   print_row(learned);
   print_row(random);
-  fmt::print("\n  edges: kept by the wiring's rule; in use: those of them that the network reads;\n"
-             "  moved: kept now and not when training began.\n");
+  show("\n  edges: kept by the wiring's rule; in use: those of them that the network reads;\n"
+       "  moved: kept now and not when training began.");
 
   const fs::path picture = fs::path(options.output) / "wiring.svg";
   const graph::WiringView views[] = {view_of(learned), view_of(random)};
   train::write_atomically(picture, graph::draw_wiring_svg(views));
-  fmt::print("\nBoth wirings, drawn: {}\n", picture.string());
+  show(fmt::format("\nBoth wirings, drawn: {}", picture.string()));
 
   const fs::path file = fs::path(options.output) / (learned.experiment.name + ".pt");
   std::ostringstream bytes;

@@ -19,7 +19,8 @@ struct Wiring {
   WiringDescription rule;
   at::Tensor readable;        // bool [out, in]: candidates that the network reads at all
   int64_t positions = 1;      // an edge multiplies once for each of these
-  std::vector<int64_t> groups;  // sizes of the channel groups of the input, in order; for pictures
+  std::vector<int64_t> groups;  // sizes of the input's channel groups, a block each; for pictures
+  int64_t outputs = 0;          // channels that the last group writes to, the last of all
 };
 
 struct Model {

@@ -92,7 +92,7 @@ Model build_static(const StaticDescription& description, const data::ImageSpec& 
   add_list(module, "targets", blocks, &graph::WiredBlock::target);
   script::define(module, "static", {{"blocks", int64_t(blocks.size())}});
 
-  Wiring wiring{.name = "graph", .rule = description.wiring, .readable = {}, .positions = side * side, .groups = {}};
+  Wiring wiring{.name = "graph", .rule = description.wiring, .readable = {}, .positions = side * side, .groups = {}, .outputs = feature};
   const std::vector<uint8_t> readable = graph::readable_edges(dim, blocks);
   wiring.readable = at::from_blob(const_cast<uint8_t*>(readable.data()), {dim, dim}, at::kByte).to(at::kBool);
   for (const graph::WiredBlock& block : blocks) wiring.groups.push_back(block.end - block.begin);

@@ -1,0 +1,23 @@
+"""What the README shows is what happens."""
+
+import contextlib
+import io
+import re
+from pathlib import Path
+
+README = (Path(__file__).parents[2] / "README.md").read_text()
+
+
+def test_python_example_prints_what_the_readme_says():
+    block, shown = re.search(r"```python\n(.*?)```\n\nprints `(.*?)`", README, re.S).groups()
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        exec(compile(block, "README.md", "exec"), {})
+    assert out.getvalue().strip() == shown
+
+
+def test_every_config_and_folder_that_the_readme_names_exists():
+    named = re.findall(r"\b((?:configs|csrc|kernels|apps|tests|torchscript)/[\w./-]*\w)", README)
+    assert len(named) > 10
+    missing = [name for name in set(named) if not list(Path(__file__).parents[2].glob(name + "*"))]
+    assert [name for name in missing if "/X" not in name] == []
