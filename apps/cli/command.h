@@ -49,9 +49,12 @@ void add_quickstart(CLI::App& app);
 const std::atomic<int>& stop_signal();
 void install_signal_handlers();
 
-// Log lines, and on a terminal a progress bar, on standard error.
+// Log lines, and on a terminal a progress bar, on standard error. None of these fails where nobody
+// reads: a closed stream is no reason to lose a training.
 train::Watcher watcher();
-void say(const std::string& line);
+void say(const std::string& line);       // with the time of day
+void complain(const std::string& line);  // bare, as an error is
+void show(const std::string& line);      // on standard output
 
 // The model of an experiment, with the weights of `checkpoint` where one is named, in evaluation mode.
 struct Loaded {

@@ -1,10 +1,14 @@
 // rewire: trains, evaluates and exports networks whose wiring is learned.
+#include <fcntl.h>
 #include <malloc.h>
+#include <unistd.h>
+
 #include <torch/csrc/jit/passes/tensorexpr_fuser.h>
 #include <torch/torch.h>
 
 #include <csignal>
 #include <new>
+#include <sstream>
 
 #include "command.h"
 #include "error.h"
@@ -26,9 +30,43 @@ void plain_executor() {
   torch::jit::setTensorExprFuserEnabled(false);
 }
 
+// Takes the places of standard streams that the caller closed: the first files that the program opens
+// would get them, and its output with them.
+void hold_standard_streams() {
+  int file = 0;
+  do {
+    file = ::open("/dev/null", O_RDWR);
+  } while (file >= 0 && file <= STDERR_FILENO);
+  if (file >= 0) ::close(file);
+}
+
+// `text` with its lines joined, each without the blanks around it: an error is one line.
+std::string one_line(const std::string& text) {
+  std::istringstream lines(text);
+  std::string joined;
+  for (std::string line; std::getline(lines, line);) {
+    const size_t begin = line.find_first_not_of(" \t\r");
+    if (begin == std::string::npos) continue;
+    if (!joined.empty()) joined += ' ';
+    joined += line.substr(begin, line.find_last_not_of(" \t\r") + 1 - begin);
+  }
+  return joined;
+}
+
 int fail(int status, const std::string& message) {
-  rewire::cli::say("error: " + message);
+  rewire::cli::complain(one_line(message));
   return status;
+}
+
+// "--threads: Value 0 not in range 1 to 4096 (see rewire train --help)"
+std::string usage_error(const CLI::App* app, const CLI::Error& error) {
+  std::string command = "rewire";
+  for (const CLI::App* subcommand : app->get_subcommands()) command += " " + subcommand->get_name();
+  const std::vector<std::string> unread = app->remaining(/*recurse=*/true);
+  const std::string what = app->get_subcommands().empty() && !unread.empty()
+                               ? "no command '" + unread[0] + "'"
+                               : one_line(error.what());
+  return what + " (see " + command + " --help)\n";
 }
 
 int run(int argc, char** argv) {
@@ -36,7 +74,7 @@ int run(int argc, char** argv) {
   CLI::App app{"Networks whose wiring is learned: train, evaluate, export."};
   app.set_version_flag("--version", std::string("rewire " REWIRE_VERSION ", torch " REWIRE_TORCH_VERSION));
   app.require_subcommand(1);
-  app.failure_message(CLI::FailureMessage::simple);
+  app.failure_message(usage_error);
   cli::add_train(app);
   cli::add_evaluate(app);
   cli::add_predict(app);
@@ -53,11 +91,11 @@ int run(int argc, char** argv) {
   } catch (const Error& error) {
     return fail(error.exit_status(), error.what());
   } catch (const c10::Error& error) {
-    return fail(1, error.what_without_backtrace());
+    return fail(1, std::string("rewire: ") + error.what_without_backtrace());
   } catch (const std::bad_alloc&) {
-    return fail(1, "out of memory");
+    return fail(1, "rewire: out of memory");
   } catch (const std::exception& error) {
-    return fail(1, error.what());
+    return fail(1, std::string("rewire: ") + error.what());
   }
 }
 
@@ -65,6 +103,7 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);  // a closed standard output is no reason to lose a training
+  hold_standard_streams();
   keep_pages();
   plain_executor();
   return run(argc, argv);

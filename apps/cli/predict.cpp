@@ -21,8 +21,8 @@ void predict(const Options& options) {
     const at::Tensor probabilities = classify(model.module, image, experiment.data);
     const auto best = probabilities.argmax().item<int64_t>();
     const double probability = probabilities[best].item<double>();
-    fmt::print(options.common.json ? stderr : stdout, "{}: {} ({:.1f} %)\n", image, spec.classes[best],
-               100 * probability);
+    const auto tell = options.common.json ? complain : show;
+    tell(fmt::format("{}: {} ({:.1f} %)", image, spec.classes[best], 100 * probability));
     nlohmann::ordered_json all;
     for (size_t i = 0; i < spec.classes.size(); ++i) {
       all[spec.classes[i]] = probabilities[int64_t(i)].item<double>();

@@ -39,22 +39,30 @@ void draw_bar(const train::StepReport& report) {
   for (int i = 0; i < kCells; ++i) bar += i < filled ? "━" : "─";
   const std::string what =
       report.training ? fmt::format("epoch {}/{}", report.epoch + 1, report.epochs) : "testing";
-  fmt::print(stderr, "\r\x1b[K{} {} {}/{}  loss {:.3f}  top1 {:.1f} %  {:.0f} images/s  {} left", what, bar,
-             report.batch, report.batches, report.loss, report.top1, report.images_per_second,
-             duration(report.seconds_left));
+  const std::string line =
+      fmt::format("\r\x1b[K{} {} {}/{}  loss {:.3f}  top1 {:.1f} %  {:.0f} images/s  {} left", what, bar,
+                  report.batch, report.batches, report.loss, report.top1, report.images_per_second,
+                  duration(report.seconds_left));
+  std::fputs(line.c_str(), stderr);
   std::fflush(stderr);
   bar_shown = true;
 }
 
 }  // namespace
 
-void say(const std::string& line) {
+void complain(const std::string& line) {
   clear_bar();
+  std::fputs((line + "\n").c_str(), stderr);
+}
+
+void say(const std::string& line) {
   const std::time_t now = std::time(nullptr);
   std::tm local{};
   localtime_r(&now, &local);
-  fmt::print(stderr, "{:02}:{:02}:{:02} {}\n", local.tm_hour, local.tm_min, local.tm_sec, line);
+  complain(fmt::format("{:02}:{:02}:{:02} {}", local.tm_hour, local.tm_min, local.tm_sec, line));
 }
+
+void show(const std::string& line) { std::fputs((line + "\n").c_str(), stdout); }
 
 train::Watcher watcher() {
   train::Watcher watcher;

@@ -23,8 +23,10 @@ Node with_bases(Node document, const std::filesystem::path& file, int depth = 0)
   if (!std::filesystem::is_regular_file(path)) {
     throw complaint(base->value.position, "base", path.string() + ": no such file");
   }
+  Node under = parse_yaml_file(path);
+  if (under.kind != Node::Kind::kMap) throw complaint(under.position, "", "expected a map of keys");
   std::erase_if(document.entries, [](const Entry& entry) { return entry.key == "base"; });
-  return merge(with_bases(parse_yaml_file(path), path, depth + 1), document);
+  return merge(with_bases(std::move(under), path, depth + 1), document);
 }
 
 Experiment read(Node document, const std::filesystem::path& file,

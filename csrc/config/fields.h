@@ -2,10 +2,17 @@
 // once, for reading and for writing (a visitor is a Reader or a Writer).
 #pragma once
 
+#include <algorithm>
+
 #include "config/experiment.h"
 #include "config/reader.h"
 
 namespace rewire::config {
+
+inline bool can_be_folder(const std::string& name) {
+  const auto forbidden = [](unsigned char c) { return c == '/' || c < 0x20; };
+  return !name.empty() && name != "." && name != ".." && std::none_of(name.begin(), name.end(), forbidden);
+}
 
 template <class Visitor>
 void fields(Visitor& v, data::Augmentation& step) {
@@ -116,6 +123,7 @@ void fields(Visitor& v, train::Description& training) {
   v.section("optimizer", training.optimizer);
   v.section("schedule", training.schedule, /*needed=*/false);
   v.field("topk", training.topk, kPositive);
+  v.check(!training.topk.empty() && training.topk[0] == 1, "topk", "expected 1, then what else to count");
   v.field("save_every", training.save_every, kNotNegative);
   v.field("keep_every", training.keep_every, kNotNegative);
   v.field("pictures", training.pictures);
@@ -131,8 +139,7 @@ void fields(Visitor& v, Expectation& expect) {
 template <class Visitor>
 void fields(Visitor& v, Experiment& experiment) {
   v.required("name", experiment.name);
-  v.check(!experiment.name.empty() && experiment.name.find('/') == std::string::npos, "name",
-          "expected a name that can be a folder's");
+  v.check(can_be_folder(experiment.name), "name", "expected a name that can be a folder's");
   v.field("seed", experiment.seed, kNotNegative);
   v.choice("execution", experiment.execution, {"auto", "dense"});
   v.section("data", experiment.data);

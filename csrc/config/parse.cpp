@@ -6,6 +6,7 @@
 
 #include <fstream>
 #include <map>
+#include <optional>
 #include <sstream>
 
 #include "config/node.h"
@@ -16,6 +17,12 @@ namespace {
 constexpr size_t kMaxBytes = 1 << 20;
 constexpr size_t kMaxDepth = 64;
 constexpr int64_t kMaxNodes = 4000;
+
+// A command line's override has no lines.
+Position place(const std::string& origin, int line, int column) {
+  if (origin == "--set") return {origin, 0, 0};
+  return {origin, line, column};
+}
 
 class TreeBuilder : public YAML::EventHandler {
  public:
@@ -67,8 +74,7 @@ class TreeBuilder : public YAML::EventHandler {
   };
 
   Position place(const YAML::Mark& mark) const {
-    if (origin_ == "--set") return {origin_, 0, 0};
-    return {origin_, mark.line + 1, mark.column + 1};
+    return config::place(origin_, mark.line + 1, mark.column + 1);
   }
   static int64_t size(const Node& node) {
     int64_t total = 1;
@@ -153,11 +159,32 @@ void refuse_binary(const std::string& text, const std::string& origin) {
   int line = 1, column = 1;
   for (const unsigned char c : text) {
     if ((c < 0x20 && c != '\t' && c != '\n' && c != '\r') || c == 0x7f) {
-      throw complaint({origin, line, column}, "", "not a text file (UTF-8 YAML is expected)");
+      throw complaint(place(origin, line, column), "", "not a text file (UTF-8 YAML is expected)");
     }
     column = c == '\n' ? 1 : column + 1;
     line += c == '\n';
   }
+}
+
+// Where `text` indents the line of `mark`, or the one before, with a tab: what yaml-cpp says of it
+// helps nobody.
+std::optional<YAML::Mark> tab_before(const std::string& text, const YAML::Mark& mark) {
+  std::istringstream lines(text);
+  std::string line;
+  for (int number = 0; number <= mark.line && std::getline(lines, line); ++number) {
+    const size_t tab = line.find_first_not_of(' ');
+    if (number < mark.line - 1 || tab == std::string::npos || line[tab] != '\t') continue;
+    YAML::Mark found;
+    found.line = number;
+    found.column = int(tab);
+    return found;
+  }
+  return std::nullopt;
+}
+
+// yaml-cpp takes a quote that is open at the end of the text for closed if line breaks follow.
+std::string without_last_breaks(const std::string& text) {
+  return text.substr(0, text.find_last_not_of(" \t\r\n") + 1);
 }
 
 }  // namespace
@@ -165,13 +192,16 @@ void refuse_binary(const std::string& text, const std::string& origin) {
 Node parse_yaml(const std::string& text, const std::string& origin) {
   if (text.size() > kMaxBytes) throw ConfigError(origin + ": larger than 1 MiB");
   refuse_binary(text, origin);
-  std::istringstream stream(text);
+  std::istringstream stream(without_last_breaks(text));
   TreeBuilder builder(origin);
   try {
     YAML::Parser parser(stream);
     while (parser.HandleNextDocument(builder)) {
     }
   } catch (const YAML::Exception& error) {
+    if (const auto tab = tab_before(text, error.mark)) {
+      builder.fail(*tab, "a tab; YAML is indented with spaces");
+    }
     builder.fail(error.mark, error.msg);
   }
   return builder.take();

@@ -88,8 +88,8 @@ class Reader {
   void read(const Entry& entry, std::vector<T>& values, Range range) const {
     values.clear();
     for (const Node& item : list_of(entry)) {
-      read({entry.key + "[" + std::to_string(values.size()) + "]", item.position, item, false},
-           values.emplace_back(), range);
+      const std::string key = entry.key + "[" + std::to_string(values.size()) + "]";
+      read({key, item.position, item, false}, values.emplace_back(), range);
     }
   }
   template <class T>

@@ -7,8 +7,11 @@
 namespace rewire::config {
 namespace {
 
-// The shortest text that reads back as the same number.
-std::string exact(double value) { return fmt::format("{}", value); }
+// The shortest text that reads back as the same number; a stream would follow the locale.
+template <class Number>
+std::string exact(Number value) {
+  return fmt::format("{}", value);
+}
 
 }  // namespace
 
@@ -33,15 +36,13 @@ void Writer::put(const std::string& key, bool value) {
   out_ << YAML::Key << key << YAML::Value << value;
 }
 
-void Writer::put(const std::string& key, int64_t value) {
-  out_ << YAML::Key << key << YAML::Value << value;
-}
+void Writer::put(const std::string& key, int64_t value) { put(key, exact(value)); }
 
 void Writer::put(const std::string& key, double value) { put(key, exact(value)); }
 
 void Writer::put(const std::string& key, const std::vector<int64_t>& values) {
   out_ << YAML::Key << key << YAML::Value << YAML::Flow << YAML::BeginSeq;
-  for (const int64_t value : values) out_ << value;
+  for (const int64_t value : values) out_ << exact(value);
   out_ << YAML::EndSeq;
 }
 

@@ -12,11 +12,22 @@ namespace {
 
 namespace jit = torch::jit;
 
+// `torch`: its functions, and torch.bool, the one dtype that the sources name.
+struct TorchModule : jit::BuiltinModule {
+  TorchModule() : BuiltinModule("aten") {}
+  std::shared_ptr<jit::SugaredValue> attr(const jit::SourceRange& place, jit::GraphFunction& method,
+                                          const std::string& field) override {
+    if (field != "bool") return BuiltinModule::attr(place, method, field);
+    return std::make_shared<jit::SimpleValue>(
+        method.graph()->insertConstant(static_cast<int64_t>(at::kBool), place));
+  }
+};
+
 // LibTorch's own resolver knows neither `rewire.*` nor `torch.*` as Python writes them.
 struct Resolver : jit::Resolver {
   std::shared_ptr<jit::SugaredValue> resolveValue(const std::string& name, jit::GraphFunction& method,
                                                   const jit::SourceRange& place) override {
-    if (name == "torch") return std::make_shared<jit::BuiltinModule>("aten");
+    if (name == "torch") return std::make_shared<TorchModule>();
     if (name == "rewire") return std::make_shared<jit::BuiltinModule>("rewire");
     return jit::nativeResolver()->resolveValue(name, method, place);
   }

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <torch/serialize.h>
 #include <torch/csrc/jit/serialization/pickle.h>
+#include <torch/csrc/jit/serialization/pickler.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -22,6 +23,11 @@ constexpr std::string_view kMagic = "rewire-checkpoint ";
 constexpr std::string_view kVersion = "1";
 constexpr size_t kCommentSize = 56;  // of the text that comment() gives
 constexpr size_t kZipEndSize = 22;   // the zip's end record, whose last two bytes hold that size
+// The first record's header ends in bytes that LibTorch fills with 'Z' and nobody reads: there the
+// size of the file stands in decimal digits, so that a cut file still knows how long it was.
+constexpr std::string_view kFirstRecord = "archive/data.pkl";
+constexpr size_t kSizeAt = 30 + kFirstRecord.size() + 4;
+constexpr size_t kSizeDigits = 64 - kSizeAt;
 
 std::string comment(uint64_t size, uint32_t crc) {
   return fmt::format("{}{} size={:016x} crc32={:08x}", kMagic, kVersion, size, crc);
@@ -73,6 +79,16 @@ std::string read_file(const fs::path& path) {
   return bytes;
 }
 
+// The size that the beginning of a checkpoint tells, or "".
+std::string_view size_of(std::string_view bytes) {
+  const size_t name_at = kSizeAt - 4 - kFirstRecord.size();
+  if (bytes.size() < kSizeAt + kSizeDigits) return "";
+  if (bytes.substr(name_at, kFirstRecord.size()) != kFirstRecord) return "";
+  std::string_view digits = bytes.substr(kSizeAt, kSizeDigits);
+  digits.remove_prefix(std::min(digits.find_first_not_of('0'), digits.size()));
+  return digits.find_first_not_of("0123456789") == digits.npos ? digits : "";
+}
+
 // The zip inside the checked `bytes` of a checkpoint.
 std::string_view checked_payload(const fs::path& path, std::string_view bytes) {
   const auto damaged = [&](const std::string& what) {
@@ -81,12 +97,16 @@ std::string_view checked_payload(const fs::path& path, std::string_view bytes) {
   const std::string_view found =
       bytes.size() < kCommentSize ? "" : bytes.substr(bytes.size() - kCommentSize);
   if (!found.starts_with(kMagic)) {
+    if (const auto expected = size_of(bytes); !expected.empty()) {
+      throw damaged(fmt::format("cut or altered: {} bytes, expected {}", bytes.size(), expected));
+    }
     throw damaged(fmt::format("not a whole checkpoint of this program: {} bytes that do not end with "
                               "its mark (cut, or another kind of file)", bytes.size()));
   }
-  const std::string_view version = found.substr(kMagic.size(), kVersion.size() + 1);
+  const std::string_view rest = found.substr(kMagic.size());
+  const std::string_view version = rest.substr(0, rest.find(' '));
   const std::string_view payload = bytes.substr(0, bytes.size() - kCommentSize);
-  if (version != std::string(kVersion) + " ") {
+  if (version != kVersion) {
     throw damaged(fmt::format("checkpoint of format version {}, expected {}", version, kVersion));
   }
   const std::string expected = comment(payload.size(), crc_of(payload));
@@ -95,6 +115,29 @@ std::string_view checked_payload(const fs::path& path, std::string_view bytes) {
                               std::string_view(expected).substr(kMagic.size() + 2)));
   }
   return payload;
+}
+
+// What torch.save writes of `value`. torch::jit::pickle_save would add TorchScript's type tags, which
+// Python's torch.load refuses with weights_only=True.
+std::string zip_of(const c10::IValue& value) {
+  namespace jit = torch::jit;
+  std::string pickle, zip;
+  jit::Pickler pickler([&](const char* data, size_t size) { pickle.append(data, size); }, nullptr,
+                       nullptr, nullptr, {}, /*tag_aggregates=*/false);
+  pickler.protocol();
+  pickler.pushIValue(value);
+  pickler.stop();
+  caffe2::serialize::PyTorchStreamWriter writer([&](const void* data, size_t size) {
+    zip.append(static_cast<const char*>(data), size);
+    return size;
+  });
+  writer.writeRecord("data.pkl", pickle.data(), pickle.size());
+  for (size_t i = 0; i < pickler.tensorData().size(); ++i) {
+    const auto tensor = jit::getWriteableTensorData(pickler.tensorData()[i]);
+    writer.writeRecord(fmt::format("data/{}", i), tensor.data(), tensor.sizeInBytes());
+  }
+  writer.writeEndOfFile();
+  return zip;
 }
 
 }  // namespace
@@ -117,10 +160,12 @@ void write_atomically(const fs::path& path, std::string_view bytes) {
 void write_tensors(const fs::path& path, const TensorMap& tensors) {
   c10::Dict<std::string, at::Tensor> dict;
   for (const auto& [name, tensor] : tensors) dict.insert(name, tensor.detach().contiguous().cpu());
-  const std::vector<char> zip = torch::jit::pickle_save(dict);
-  std::string bytes(zip.begin(), zip.end());
+  std::string bytes = zip_of(dict);
   TORCH_INTERNAL_ASSERT(bytes.compare(bytes.size() - kZipEndSize, 4, "PK\5\6") == 0);
   bytes[bytes.size() - 2] = char(kCommentSize);
+  TORCH_INTERNAL_ASSERT(bytes.compare(kSizeAt, kSizeDigits, std::string(kSizeDigits, 'Z')) == 0);
+  bytes.replace(kSizeAt, kSizeDigits,
+                fmt::format("{:0{}}", bytes.size() + kCommentSize, kSizeDigits));
   bytes += comment(bytes.size(), crc_of(bytes));
   write_atomically(path, bytes);
 }

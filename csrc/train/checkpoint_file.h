@@ -14,7 +14,8 @@ using TensorMap = std::map<std::string, at::Tensor>;
 
 // Layout: the zip that torch.save would write of a dict, whose archive comment is
 //   "rewire-checkpoint 1 size=<16 hex digits> crc32=<8 hex digits>"
-// with the size and the CRC-32 of all bytes before the comment.
+// with the size and the CRC-32 of all bytes before the comment. The size of the whole file also stands
+// near its beginning.
 // Written to a temporary file beside `path`, flushed to the disk, then renamed: whenever the process
 // dies, `path` holds the old content or the new one, whole.
 // Throws Error (exit 1) with path and cause, `path` untouched.

@@ -1,8 +1,10 @@
+#include <fmt/format.h>
 #include <torch/torch.h>
 
 #include <chrono>
 
 #include "data/loader.h"
+#include "train/forward.h"
 #include "train/trainer.h"
 
 namespace rewire::train {
@@ -21,8 +23,8 @@ Sums evaluate(models::Model& model, const data::Dataset& dataset, const config::
   model.module.eval();
   while (const auto batch = loader.next()) {
     if (stop && stop->load()) break;
-    const at::Tensor logits = model.module.forward({batch->images}).toTensor();
-    sums.add(at::cross_entropy_loss(logits, batch->labels).item<double>(), logits, batch->labels);
+    const Forward answer = forward(model, *batch, fmt::format("test set, batch {}", batch->index));
+    sums.add(answer.value, answer.logits, batch->labels);
     sums.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     if (watcher.step) {
       watcher.step({.training = false, .batch = batch->index + 1, .batches = loader.num_batches(),

@@ -49,7 +49,8 @@ MetricsFile::MetricsFile(const std::filesystem::path& file, int64_t next_epoch) 
   std::ifstream old(file);
   for (std::string line; std::getline(old, line);) {
     const auto row = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
-    if (row.is_object() && row.value("epoch", next_epoch) < next_epoch) kept += line + "\n";
+    if (!row.is_object() || !row.contains("epoch") || !row["epoch"].is_number_integer()) continue;
+    if (row["epoch"].get<int64_t>() < next_epoch) kept += line + "\n";
   }
   write_atomically(file, kept);
   stream_.open(file, std::ios::app);

@@ -4,12 +4,12 @@
 #include <torch/torch.h>
 
 #include <chrono>
-#include <cmath>
 #include <optional>
 
 #include "data/loader.h"
 #include "error.h"
 #include "train/checkpoint_file.h"
+#include "train/forward.h"
 #include "train/journal.h"
 #include "train/run_folder.h"
 #include "train/run_state.h"
@@ -23,17 +23,6 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-// Something in the arithmetic was not finite: names the culprit that can be seen.
-NumberError not_finite(const models::Model& model, const at::Tensor& images, const std::string& what) {
-  if (!images.isfinite().all().item<bool>()) return NumberError("input is not finite: " + what);
-  for (const auto& [name, tensor] : script::named_tensors(model.module)) {
-    if (tensor.is_floating_point() && !tensor.isfinite().all().item<bool>()) {
-      return NumberError(fmt::format("{} is not finite: {}", name, what));
-    }
-  }
-  return NumberError("the loss is not finite: " + what);
 }
 
 class Training {
@@ -54,6 +43,7 @@ class Training {
   RunResult run() {
     announce();
     while (state_.epoch < experiment_.training.epochs && !stopped()) one_epoch();
+    if (stopped()) save("last");
     return result();
   }
 
@@ -128,45 +118,42 @@ class Training {
       step(*batch, loader.num_batches());
       state_.sums.seconds = seconds_before + seconds_since(start);
       report(*batch, loader.num_batches());
-      if (stopped()) return save("last");
+      if (stopped()) return;
       const int64_t every = experiment_.training.save_every;
       if (every && state_.step_in_epoch % every == 0) save("last");
     }
     const Sums test = evaluate(state_.model, test_set_, experiment_, options_.stop);
-    if (stopped()) return save("last");
-    end_epoch(test);
+    if (stopped()) return;
+    end_epoch(test, learning_rate_at(loader.num_batches() - 1, loader.num_batches()));
+  }
+
+  double learning_rate_at(int64_t step_in_epoch, int64_t batches) const {
+    const Extent extent{experiment_.training.epochs, batches, train_set_.size(),
+                        experiment_.training.batch_size};
+    return learning_rate(experiment_.training.schedule, experiment_.training.optimizer.lr, extent,
+                         state_.epoch * batches + step_in_epoch);
+  }
+  std::string where() const {
+    return fmt::format("epoch {}, step {}", state_.epoch, state_.step_in_epoch);
   }
 
   void step(const data::Batch& batch, int64_t batches) {
     const auto start = Clock::now();
-    const Extent extent{experiment_.training.epochs, batches, train_set_.size(),
-                        experiment_.training.batch_size};
-    rate_ = learning_rate(experiment_.training.schedule, experiment_.training.optimizer.lr, extent,
-                          state_.epoch * batches + state_.step_in_epoch);
-    state_.optimizer.set_learning_rate(rate_);
+    state_.optimizer.set_learning_rate(learning_rate_at(state_.step_in_epoch, batches));
     state_.optimizer.zero_grad();
-    const std::string where = fmt::format("epoch {}, step {}", state_.epoch, state_.step_in_epoch);
-    at::Tensor logits, loss;
-    try {
-      logits = state_.model.module.forward({batch.images}).toTensor();
-      loss = at::cross_entropy_loss(logits, batch.labels);
-    } catch (const std::exception& error) {  // selection refuses NaN weights
-      if (std::string(error.what()).find("NaN") == std::string::npos) throw;
-      throw not_finite(state_.model, batch.images, where);
-    }
-    const double value = loss.item<double>();
-    if (!std::isfinite(value)) throw not_finite(state_.model, batch.images, where);
-    loss.backward();
+    const Forward answer = forward(state_.model, batch, where());
+    answer.loss.backward();
     state_.optimizer.step();
-    state_.sums.add(value, logits.detach(), batch.labels);
+    state_.sums.add(answer.value, answer.logits.detach(), batch.labels);
     ++state_.step_in_epoch;
     images_ += batch.labels.size(0);
     images_seconds_ += seconds_since(start);
   }
 
-  void end_epoch(const Sums& test) {
+  // `rate`: the learning rate of the epoch's last step.
+  void end_epoch(const Sums& test, double rate) {
     const bool best = test.top(0) > state_.best.top1;
-    journal_->epoch(experiment_, state_, test, rate_);
+    journal_->epoch(experiment_, state_, test, rate);
     log(fmt::format("epoch {}/{}: train loss {:.4f} top1 {:.2f} %, test loss {:.4f} top1 {:.2f} %, "
                     "{} edges changed, {:.0f} images/s",
                     state_.epoch + 1, experiment_.training.epochs, state_.sums.loss(),
@@ -195,7 +182,11 @@ class Training {
                            .seconds_left = images_left / rate});
   }
 
-  void save(const std::string& name) { save_checkpoint(folder_.checkpoint(name), experiment_, state_); }
+  // What is not finite never replaces a checkpoint that is.
+  void save(const std::string& name) {
+    check_finite(state_.model, where());
+    save_checkpoint(folder_.checkpoint(name), experiment_, state_);
+  }
 
   RunResult result() {
     RunResult result;
@@ -230,7 +221,6 @@ class Training {
   const std::vector<at::Tensor> edges_start_;
   std::optional<Journal> journal_;
   std::vector<std::string> notes_;
-  double rate_ = 0;
   int64_t images_ = 0;
   double images_seconds_ = 0;
 };

@@ -6,11 +6,12 @@
 #include <stdexcept>
 #include <string>
 
-#include "data/fixtures.h"
+#include "support/files.h"
 
 namespace rewire::data {
 namespace {
 
+using test::message_of;
 using testing::ElementsAre;
 
 // 1 2 3

@@ -2,11 +2,14 @@
 #include <gtest/gtest.h>
 
 #include "data/dataset.h"
-#include "data/fixtures.h"
 #include "error.h"
+#include "support/files.h"
 
 namespace rewire::data {
 namespace {
+
+using test::message_of;
+using test::TempFolder;
 
 Description cifar10(const std::string& root = "cifar") {
   Description description;

@@ -3,10 +3,12 @@
 #include <gtest/gtest.h>
 #include <stdexcept>
 
-#include "data/fixtures.h"
+#include "support/files.h"
 
 namespace rewire::data {
 namespace {
+
+using test::message_of;
 
 TEST(ImageSpec, OfCifar10) {
   const ImageSpec spec = image_spec("cifar10");

@@ -4,11 +4,14 @@
 #include <array>
 
 #include "data/dataset.h"
-#include "data/fixtures.h"
 #include "error.h"
+#include "support/files.h"
 
 namespace rewire::data {
 namespace {
+
+using test::message_of;
+using test::TempFolder;
 
 Description built_in() {
   Description description;

@@ -12,12 +12,14 @@
 #include <png.h>
 #include <zlib.h>
 
-#include "data/fixtures.h"
 #include "error.h"
+#include "support/files.h"
 
 namespace rewire::data {
 namespace {
 
+using test::message_of;
+using test::TempFolder;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::StartsWith;

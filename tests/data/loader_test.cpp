@@ -5,13 +5,14 @@
 #include <gtest/gtest.h>
 #include <atomic>
 
-#include "data/fixtures.h"
 #include "data/random.h"
 #include "error.h"
+#include "support/files.h"
 
 namespace rewire::data {
 namespace {
 
+using test::message_of;
 using testing::ElementsAre;
 
 // `size` images of 2 channels of 2x2 pixels: image i holds 10 i + 0 .. 10 i + 7, its label is i.

@@ -1,14 +1,15 @@
-// What the tests of this folder share.
+// Files of a test, and what an action says when it refuses.
 #pragma once
 
 #include <gtest/gtest.h>
 #include <unistd.h>
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <string>
 #include <string_view>
 
-namespace rewire::data {
+namespace rewire::test {
 
 // A folder for one test's files, removed with its contents at the end.
 class TempFolder {
@@ -31,8 +32,10 @@ class TempFolder {
  private:
   static std::string unique_name() {
     const auto* test = testing::UnitTest::GetInstance()->current_test_info();
-    return std::string("rewire_") + test->test_suite_name() + "_" + test->name() + "_" +
-           std::to_string(getpid());
+    std::string name = std::string("rewire_") + test->test_suite_name() + "_" + test->name() + "_" +
+                       std::to_string(getpid());
+    std::replace(name.begin(), name.end(), '/', '_');  // of tests with parameters
+    return name;
   }
   const std::filesystem::path path_ = std::filesystem::temp_directory_path() / unique_name();
 };
@@ -49,4 +52,4 @@ std::string message_of(Action&& action) {
   return "";
 }
 
-}  // namespace rewire::data
+}  // namespace rewire::test

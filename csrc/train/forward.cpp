@@ -1,0 +1,42 @@
+#include "train/forward.h"
+
+#include <torch/torch.h>
+
+#include <cmath>
+
+#include "error.h"
+
+namespace rewire::train {
+namespace {
+
+[[noreturn]] void refuse(const models::Model& model, const at::Tensor& images, const std::string& where) {
+  if (!images.isfinite().all().item<bool>()) throw NumberError("input is not finite: " + where);
+  check_finite(model, where);
+  throw NumberError("the loss is not finite: " + where);
+}
+
+}  // namespace
+
+Forward forward(models::Model& model, const data::Batch& batch, const std::string& where) {
+  Forward result;
+  try {
+    result.logits = model.module.forward({batch.images}).toTensor();
+    result.loss = at::cross_entropy_loss(result.logits, batch.labels);
+  } catch (const std::exception& error) {  // selection refuses NaN weights
+    if (std::string(error.what()).find("NaN") == std::string::npos) throw;
+    refuse(model, batch.images, where);
+  }
+  result.value = result.loss.item<double>();
+  if (!std::isfinite(result.value)) refuse(model, batch.images, where);
+  return result;
+}
+
+void check_finite(const models::Model& model, const std::string& where) {
+  for (const auto& [name, tensor] : script::named_tensors(model.module)) {
+    if (tensor.is_floating_point() && !tensor.isfinite().all().item<bool>()) {
+      throw NumberError(name + " is not finite: " + where);
+    }
+  }
+}
+
+}  // namespace rewire::train

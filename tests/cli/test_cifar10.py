@@ -1,0 +1,75 @@
+"""CIFAR-10 from a folder of generated records."""
+
+import random
+
+import pytest
+from program import ROOT
+
+CONFIGS = ROOT / "configs" / "cifar10"
+# The published experiment, small enough for a test.
+SMALL = {
+    "model__dim": 36, "model__layers": 3, "model__downsample_dim": 4, "model__feature_dim": 16,
+    "training__epochs": 1, "training__batch_size": 16,
+}
+
+
+def records(count, seed):
+    generator = random.Random(seed)
+    return b"".join(bytes([generator.randrange(10)]) + generator.randbytes(3072) for _ in range(count))
+
+
+@pytest.fixture
+def data(tmp_path):
+    folder = tmp_path / "data" / "cifar-10-batches-bin"
+    folder.mkdir(parents=True)
+    for number in range(1, 6):
+        (folder / f"data_batch_{number}.bin").write_bytes(records(10, number))
+    (folder / "test_batch.bin").write_bytes(records(21, 6))
+    return folder
+
+
+@pytest.mark.parametrize("name", ["static-complete", "static-dnw", "static-random"])
+def test_trains_and_evaluates(rewire, data, name):
+    config = CONFIGS / f"{name}.yaml"
+    done = rewire("train", config, "--json", "--data", data.parent, **SMALL).check()
+    assert done.json["epochs"] == 1
+    train, test = rewire.rows(f"runs/{name}")
+    assert train["images"] == 50 and test["images"] == 21
+    evaluated = rewire(
+        "evaluate", config, "--checkpoint", done.json["checkpoint"], "--data", data.parent, "--json", **SMALL
+    ).check().json
+    assert evaluated["samples"] == 21
+    assert evaluated["loss"] == test["loss"]
+    if name != "static-complete":
+        assert "published 8" in done.err or "published 7" in done.err
+
+
+def test_the_data_folder_may_come_from_the_environment(rewire, data):
+    rewire.environment["REWIRE_DATA"] = str(data.parent)
+    rewire("train", CONFIGS / "static-dnw.yaml", **SMALL).check()
+
+
+def test_missing_data_names_the_cure(rewire):
+    done = rewire("train", CONFIGS / "static-dnw.yaml", **SMALL).refused(
+        3, "no such file; `rewire fetch cifar10 --data data` downloads it"
+    )
+    assert "cifar-10-batches-bin/data_batch_1.bin" in done.err
+    assert not (rewire.folder / "runs").exists()
+
+
+def test_a_file_cut_by_a_byte(rewire, data):
+    path = data / "data_batch_3.bin"
+    path.write_bytes(path.read_bytes()[:-1])
+    rewire("train", CONFIGS / "static-dnw.yaml", "--data", data.parent, **SMALL).refused(
+        3, f"{path}: 30729 bytes, expected a positive multiple of 3073"
+    )
+
+
+def test_a_label_that_is_none(rewire, data):
+    path = data / "test_batch.bin"
+    broken = bytearray(path.read_bytes())
+    broken[2 * 3073] = 10
+    path.write_bytes(broken)
+    rewire("train", CONFIGS / "static-dnw.yaml", "--data", data.parent, **SMALL).refused(
+        3, f"{path}: record 2, offset 6146: label 10, expected 0 to 9"
+    )

@@ -1,0 +1,208 @@
+"""Training, and what it leaves behind."""
+
+import json
+import math
+import os
+import pty
+import signal
+import subprocess
+
+import pytest
+import torch
+
+
+def test_result(trained):
+    result = trained.result.json
+    assert set(result) >= {
+        "top1", "loss", "epochs", "seconds", "images_per_second", "edges", "parameters", "checkpoint",
+    }
+    assert result["epochs"] == 3
+    assert result["top1"] > 40  # a guess is right once in ten
+    assert 0 < result["loss"] < math.log(10)
+    assert result["seconds"] > 0 and result["images_per_second"] > 0
+    assert result["edges"] == 68 * 68 - int(0.6 * 68 * 68)
+    assert result["checkpoint"] == "run/checkpoints/last.pt"
+    assert trained.result.out.count("\n") == 1  # standard output holds nothing else
+
+
+def test_metrics(trained):
+    rows = trained.rows("run")
+    assert [(row["epoch"], row["split"]) for row in rows] == [
+        (epoch, split) for epoch in range(3) for split in ("train", "test")
+    ]
+    train, test = rows[-2:]
+    assert train["images"] == 1438 and test["images"] == 359
+    assert train["lr"] == 0.01  # halved after the second epoch
+    assert rows[0]["lr"] == 0.02
+    assert test["top1"] == trained.result.json["top1"]
+    assert test["loss"] == trained.result.json["loss"]
+    assert train["edges"] == trained.result.json["edges"]
+    assert 0 <= train["top1"] <= train["top5"] <= 100
+    for line in trained.path("run", "metrics.jsonl").read_text().splitlines():
+        row = json.loads(line)
+        assert row["seconds"] > 0 and row["images_per_second"] > 0
+
+
+def test_folder(trained):
+    folder = trained.path("run")
+    assert {path.name for path in (folder / "checkpoints").iterdir()} == {"init.pt", "last.pt", "best.pt"}
+    events = list(folder.glob("events.out.tfevents.*"))
+    assert len(events) == 1 and b"loss/train" in events[0].read_bytes()
+    resolved = trained("check", folder / "config.yaml").check()
+    assert resolved.out == (folder / "config.yaml").read_text()
+    assert "execution: dense\n" in resolved.out
+
+
+def test_checkpoint_is_read_by_torch(trained):
+    tensors = torch.load(trained.checkpoint("run"), weights_only=True)
+    assert tensors["progress.epoch"].item() == 3
+    assert tensors["model.graph.weight"].shape == (68, 68, 1, 1)
+    assert tensors["model.graph.weight"].dtype == torch.float32
+    assert tensors["edges_before.graph"].dtype == torch.bool
+    assert tensors["optimizer.graph.weight.exp_avg"].shape == (68, 68, 1, 1)
+    assert bytes(tensors["config"].tolist()).decode().startswith("name: small\n")
+    edges = tensors["edges_before.graph"].sum().item()
+    assert edges == trained.result.json["edges"]
+
+
+def test_keeps_checkpoints_and_pictures(rewire):
+    rewire.train("run", training__keep_every=2, training__epochs=4, training__pictures="true").check()
+    names = {path.name for path in rewire.path("run", "checkpoints").iterdir()}
+    assert {"epoch_1.pt", "epoch_3.pt"} <= names and "epoch_0.pt" not in names
+    pictures = sorted(path.name for path in rewire.path("run", "wiring").iterdir())
+    assert pictures == [f"graph_epoch_{epoch}.png" for epoch in range(4)]
+
+
+def test_no_epochs(rewire):
+    result = rewire.train("run", training__epochs=0).check().json
+    assert result["epochs"] == 0 and result["images_per_second"] == 0
+    assert rewire.rows("run") == []
+    evaluated = rewire(
+        "evaluate", rewire.config, "--checkpoint", result["checkpoint"], "--json"
+    ).check().json
+    assert evaluated["loss"] == result["loss"]
+
+
+def test_the_default_folder_is_named_after_the_experiment(rewire):
+    result = rewire("train", rewire.config, "--json", training__epochs=1).check().json
+    assert result["checkpoint"] == "runs/small/checkpoints/last.pt"
+    assert rewire.checkpoint("runs/small").exists()
+
+
+@pytest.mark.parametrize("kind", ["complete", "dnw_no_update", "random", "fine_tune", "reg_td", "td"])
+def test_every_kind_of_wiring_trains(rewire, kind):
+    rate = 0 if kind == "complete" else 0.5
+    result = rewire.train(
+        "run", model__wiring=f"{{kind: {kind}, prune_rate: {rate}}}", training__epochs=1
+    ).check().json
+    assert math.isfinite(result["loss"])
+
+
+def test_a_seed_decides_the_result(rewire, trained):
+    rewire.train("same").check()
+    assert rewire.rows("same") == trained.rows("run")
+    rewire.train("other", seed=1).check()
+    assert rewire.rows("other") != trained.rows("run")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"training__optimizer": "{kind: sgd, lr: 1e6}"},
+        {"training__optimizer": "{kind: sgd, lr: 1e6, weight_decay: 1e6}"},
+        {"training__optimizer": "{kind: adam, lr: 1e6}", "model__wiring": "{kind: complete, prune_rate: 0}"},
+    ],
+)
+def test_numbers_that_are_not_finite(rewire, settings):
+    """Stops within a step, names the culprit, and keeps the checkpoint that is still finite."""
+    done = rewire.train("run", training__save_every=1, **settings).check(5)
+    assert done.out == ""
+    assert " is not finite: " in done.err.splitlines()[-1]
+    for path in rewire.path("run", "checkpoints").iterdir():
+        for name, tensor in torch.load(path, weights_only=True).items():
+            if name.startswith("model."):
+                assert tensor.isfinite().all(), (path, name)
+
+
+def test_a_last_step_that_diverges_is_seen(rewire):
+    """One step an epoch: the weights that it spoils are first used by the evaluation."""
+    done = rewire.train(
+        "run", training__epochs=1, training__batch_size=2000,
+        training__optimizer="{kind: sgd, lr: 1e6, weight_decay: 1e6}",
+        model__wiring="{kind: complete, prune_rate: 0}",
+    ).check(5)
+    assert done.err.splitlines()[-1].endswith(" is not finite: test set, batch 0")
+    assert rewire.rows("run") == []
+
+
+def test_a_folder_in_use_is_refused(rewire):
+    process = rewire.start_training("run", rows=1, training__epochs=1000)
+    try:
+        rewire.train("run").refused(2, "run: in use by another run; name another --output")
+    finally:
+        process.kill()
+        process.communicate()
+    # The lock went with the process, and its last checkpoint is whole.
+    done = rewire.train("run", training__epochs=1).check()
+    assert "going on from run/checkpoints/last.pt" in done.err
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams(rewire, trained, closed):
+    options = rewire.options("train", rewire.config, "--output", "run", "--json")
+    rewire.run(["sh", "-c", f'exec "$@" {closed}', "sh", *options]).check()
+    assert rewire.rows("run") == trained.rows("run")
+    torch.load(rewire.checkpoint("run"), weights_only=True)
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_nobody_reads(rewire, stream):
+    read, write = os.pipe()
+    os.close(read)
+    streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, stream: write}
+    command = rewire.options("train", rewire.config, "--output", "run", "--json", training__epochs=1)
+    done = subprocess.run(command, cwd=rewire.folder, env=rewire.environment, timeout=60, **streams)
+    os.close(write)
+    assert done.returncode == 0
+    assert len(rewire.rows("run")) == 2
+
+
+def test_a_terminal_gets_a_progress_bar(rewire):
+    master, slave = pty.openpty()
+    command = rewire.options("train", rewire.config, "--output", "run", training__epochs=1)
+    process = subprocess.Popen(
+        command, cwd=rewire.folder, env=rewire.environment, stdin=slave, stdout=slave, stderr=slave
+    )
+    os.close(slave)
+    shown = b""
+    while True:
+        try:
+            part = os.read(master, 4096)
+        except OSError:  # the other end is closed
+            break
+        if not part:
+            break
+        shown += part
+    os.close(master)
+    assert process.wait(60) == 0
+    assert "epoch 1/1 ━".encode() in shown and b"images/s" in shown and b" left" in shown
+
+
+def test_without_a_terminal_there_is_none(trained):
+    assert "\r" not in trained.result.err and "━" not in trained.result.err
+
+
+def test_a_read_only_folder(rewire):
+    (rewire.folder / "file").write_text("")
+    rewire.train("file/run").refused(1, "file/run: cannot be made: ")
+
+
+def test_killed_at_any_moment(rewire):
+    """However it dies, what lies in the folder is whole and the training goes on."""
+    for rows in (1, 2, 3):
+        process = rewire.start_training("run", rows=rows, training__epochs=1000, training__save_every=1)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        torch.load(rewire.checkpoint("run", "init"), weights_only=True)
+        for path in rewire.path("run", "checkpoints").glob("*.pt"):
+            rewire("export", rewire.config, "--checkpoint", path, "--to", "model.safetensors").check()
