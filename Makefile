@@ -6,7 +6,7 @@ TORCH_VERSION ?= 2.11.0
 BUILD ?= build
 REWIRE_APPS ?= ON
 JOBS ?= $(shell nproc)
-PYTHON := $(or $(TORCH),$(if $(VIRTUAL_ENV),$(VIRTUAL_ENV)/bin/python,$(CURDIR)/.venv/bin/python))
+PYTHON := $(or $(if $(findstring /,$(TORCH)),$(abspath $(TORCH)),$(TORCH)),$(if $(VIRTUAL_ENV),$(VIRTUAL_ENV)/bin/python,$(CURDIR)/.venv/bin/python))
 export TORCH TORCH_VERSION REWIRE_APPS PYTHON
 
 .PHONY: help quickstart test bench build deps clean
@@ -22,7 +22,7 @@ quickstart: build
 
 test: build
 	ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS)
-	REWIRE_BUILD=$(abspath $(BUILD)) REWIRE_LIBRARY=$(abspath $(BUILD))/librewire.so $(PYTHON) -m pytest -q $(if $(filter OFF,$(REWIRE_APPS)),tests/python,tests)
+	OMP_WAIT_POLICY=passive REWIRE_BUILD=$(abspath $(BUILD)) REWIRE_LIBRARY=$(abspath $(BUILD))/librewire.so $(PYTHON) -m pytest -q $(if $(filter OFF,$(REWIRE_APPS)),tests/python,tests)
 
 bench: build
 	$(BUILD)/apps/bench/select_bench

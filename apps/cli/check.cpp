@@ -20,8 +20,8 @@ void check(const Common& common) {
 
 void add_check(CLI::App& app) {
   auto common = std::make_shared<Common>();
-  CLI::App* command =
-      app.add_subcommand("check", "Read a config, build its model, print it with every key resolved");
+  CLI::App* command = app.add_subcommand(
+      "check", "Read a config, build its model, print it with every key resolved");
   common->add_to(*command);
   command->callback([common] { check(*common); });
 }

@@ -21,19 +21,38 @@ void on_signal(int number) {
   if (stop_number.exchange(number) != 0) std::_Exit(128 + number);
 }
 
+// Whether both describe the same network on the same input.
+bool same_network(config::Experiment a, const config::Experiment& b) {
+  const models::Description model = a.model;
+  const data::Description data = a.data;
+  a = b;
+  a.model = model;
+  a.data.kind = data.kind;
+  a.data.normalize = data.normalize;
+  return config::to_yaml(a) == config::to_yaml(b);
+}
+
 }  // namespace
 
 void Common::add_to(CLI::App& command, bool takes_config) {
   if (takes_config) command.add_option("CONFIG", config, "Experiment file (YAML)")->required();
-  command.add_option("--set", overrides, "KEY=VALUE: override a key of the config; repeatable")
+  command.add_option("--set", overrides, "Override a key of the config; repeatable")
       ->type_name("KEY=VALUE")
       ->allow_extra_args(false);
-  command.add_option("--data", data, "Folder with the data sets (default: $REWIRE_DATA, else ./data)")
+  command
+      .add_option("--data", data, "Folder with the data sets (default: $REWIRE_DATA, else ./data)")
       ->type_name("DIR");
-  command.add_option("--device", device, "auto, cpu, cuda or cuda:N")->capture_default_str();
+  command
+      .add_option("--device", device,
+                  "auto or cpu; cuda[:N] is refused, this build has no CUDA kernels")
+      ->capture_default_str()
+      ->type_name("DEVICE");
   command.add_option("--threads", threads, "Compute threads (default: all cores)")
       ->check(CLI::Range(1, 4096));
-  command.add_option("--execution", execution, "How wired layers are computed: auto, sparse or dense")
+  command
+      .add_option("--execution", execution,
+                  "How wired layers are computed: auto or dense; sparse is refused,\n"
+                  "this build has no sparse kernels")
       ->capture_default_str()
       ->check(CLI::IsMember({"auto", "sparse", "dense"}));
   command.add_flag("--json", json, "Print the results as one JSON object on standard output");
@@ -71,9 +90,19 @@ void install_signal_handlers() {
   std::signal(SIGTERM, on_signal);
 }
 
-Loaded load_model(const config::Experiment& experiment, const std::optional<std::string>& checkpoint) {
-  Loaded loaded{models::build(experiment.model, data::image_spec(experiment.data.kind), experiment.seed)};
-  if (checkpoint) loaded.epochs = train::load_model(*checkpoint, loaded.model);
+Loaded load_model(const config::Experiment& experiment,
+                  const std::optional<std::string>& checkpoint) {
+  Loaded loaded{
+      models::build(experiment.model, data::image_spec(experiment.data.kind), experiment.seed)};
+  if (checkpoint) {
+    const train::Origin origin = train::load_model(*checkpoint, loaded.model);
+    loaded.epochs = origin.epochs;
+    if (!same_network(origin.experiment, experiment)) {
+      say(fmt::format(
+          "note: {} was trained as '{}', whose network or input differs from this config's",
+          *checkpoint, origin.experiment.name));
+    }
+  }
   loaded.model.module.eval();
   return loaded;
 }
@@ -86,7 +115,10 @@ void describe(const models::Model& model, nlohmann::ordered_json& result) {
   result["macs"] = models::count_macs(model);
 }
 
-void print_json(const nlohmann::ordered_json& result) { std::cout << result.dump() << std::endl; }
+void print_json(const nlohmann::ordered_json& result) {
+  std::cout << result.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace)
+            << std::endl;
+}
 
 at::Tensor classify(torch::jit::Module& module, const std::filesystem::path& image,
                     const data::Description& data) {

@@ -44,8 +44,8 @@ void add_export(CLI::App& app);
 void add_check(CLI::App& app);
 void add_quickstart(CLI::App& app);
 
-// The number of the signal that asked the program to stop, or 0. After install_signal_handlers() the
-// first SIGINT or SIGTERM sets it; the second ends the process at once.
+// The number of the signal that asked the program to stop, or 0. After install_signal_handlers()
+// the first SIGINT or SIGTERM sets it; the second ends the process at once.
 const std::atomic<int>& stop_signal();
 void install_signal_handlers();
 
@@ -56,15 +56,21 @@ void say(const std::string& line);       // with the time of day
 void complain(const std::string& line);  // bare, as an error is
 void show(const std::string& line);      // on standard output
 
-// The model of an experiment, with the weights of `checkpoint` where one is named, in evaluation mode.
+// The model of an experiment, with the weights of `checkpoint` where one is named, in evaluation
+// mode.
 struct Loaded {
   models::Model model;
   int64_t epochs = 0;  // that the checkpoint was trained for
 };
-Loaded load_model(const config::Experiment& experiment, const std::optional<std::string>& checkpoint);
+Loaded load_model(const config::Experiment& experiment,
+                  const std::optional<std::string>& checkpoint);
 
 // The keys that describe a model in every JSON result: edges, edges_in_use, parameters, macs.
 void describe(const models::Model& model, nlohmann::ordered_json& result);
+
+// What training an experiment gave, under the names of `rewire train --json`.
+nlohmann::ordered_json result_json(const config::Experiment& experiment,
+                                   const train::RunResult& result);
 
 // Prints `result` as one line on standard output.
 void print_json(const nlohmann::ordered_json& result);

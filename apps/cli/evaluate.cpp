@@ -13,8 +13,8 @@ void evaluate(const Common& common, const std::string& checkpoint) {
   install_signal_handlers();
   const train::Sums sums = train::evaluate(model, test, experiment, &stop_signal(), watcher());
   if (stop_signal()) throw ExitStatus{128 + stop_signal()};
-  say(fmt::format("{}: top1 {:.2f} %, loss {:.4f} on {} test images", checkpoint, sums.top(0), sums.loss(),
-                  sums.images()));
+  say(fmt::format("{}: top1 {:.2f} %, loss {:.4f} on {} test images", checkpoint, sums.top(0),
+                  sums.loss(), sums.images()));
   if (!common.json) return;
   nlohmann::ordered_json json = {{"name", experiment.name}};
   json.update(sums.json());
@@ -33,9 +33,12 @@ void evaluate(const Common& common, const std::string& checkpoint) {
 void add_evaluate(CLI::App& app) {
   auto common = std::make_shared<Common>();
   auto checkpoint = std::make_shared<std::string>();
-  CLI::App* command = app.add_subcommand("evaluate", "Loss and accuracy of a checkpoint on the test set");
+  CLI::App* command =
+      app.add_subcommand("evaluate", "Loss and accuracy of a checkpoint on the test set");
   common->add_to(*command);
-  command->add_option("--checkpoint", *checkpoint, "Checkpoint to evaluate")->required()->type_name("FILE");
+  command->add_option("--checkpoint", *checkpoint, "Checkpoint to evaluate")
+      ->required()
+      ->type_name("FILE");
   command->callback([=] { evaluate(*common, *checkpoint); });
 }
 

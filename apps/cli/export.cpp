@@ -27,19 +27,21 @@ void export_model(const Options& options) {
   const std::filesystem::path to = options.to;
   const std::string ending = to.extension();
   if (ending != ".pt" && ending != ".safetensors") {
-    throw ConfigError("--to: expected a name that ends in .pt (TorchScript) or .safetensors, got '" +
-                      options.to + "'");
+    throw ConfigError(
+        "--to: expected a name that ends in .pt (TorchScript) or .safetensors, got '" + options.to +
+        "'");
   }
   const config::Experiment experiment = options.common.experiment();
   const models::Model model = load_model(experiment, options.checkpoint).model;
-  train::write_atomically(to, ending == ".pt"
-                                  ? torchscript_bytes(model)
-                                  : script::to_safetensors(script::named_tensors(model.module),
-                                                           {{"format", "pt"},
-                                                            {"config", config::to_yaml(experiment)}}));
+  train::write_atomically(
+      to, ending == ".pt" ? torchscript_bytes(model)
+                          : script::to_safetensors(
+                                script::named_tensors(model.module),
+                                {{"format", "pt"}, {"config", config::to_yaml(experiment)}}));
   say(fmt::format("{}: {} bytes, {}", options.to, std::filesystem::file_size(to),
-                  options.checkpoint ? "weights of " + *options.checkpoint
-                                     : fmt::format("freshly initialised, seed {}", experiment.seed)));
+                  options.checkpoint
+                      ? "weights of " + *options.checkpoint
+                      : fmt::format("freshly initialised, seed {}", experiment.seed)));
   if (!options.common.json) return;
   nlohmann::ordered_json json = {{"name", experiment.name}, {"file", options.to}};
   json["checkpoint"] = options.checkpoint ? nlohmann::ordered_json(*options.checkpoint) : nullptr;
@@ -51,8 +53,8 @@ void export_model(const Options& options) {
 
 void add_export(CLI::App& app) {
   auto options = std::make_shared<Options>();
-  CLI::App* command =
-      app.add_subcommand("export", "Write the model as TorchScript (.pt) or its tensors (.safetensors)");
+  CLI::App* command = app.add_subcommand(
+      "export", "Write the model as TorchScript (.pt) or its tensors (.safetensors)");
   options->common.add_to(*command);
   command->add_option("--checkpoint", options->checkpoint, "Weights (default: freshly initialised)")
       ->type_name("FILE");

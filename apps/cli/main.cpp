@@ -30,8 +30,8 @@ void plain_executor() {
   torch::jit::setTensorExprFuserEnabled(false);
 }
 
-// Takes the places of standard streams that the caller closed: the first files that the program opens
-// would get them, and its output with them.
+// Takes the places of standard streams that the caller closed: the first files that the program
+// opens would get them, and its output with them.
 void hold_standard_streams() {
   int file = 0;
   do {
@@ -72,7 +72,8 @@ std::string usage_error(const CLI::App* app, const CLI::Error& error) {
 int run(int argc, char** argv) {
   using namespace rewire;
   CLI::App app{"Networks whose wiring is learned: train, evaluate, export."};
-  app.set_version_flag("--version", std::string("rewire " REWIRE_VERSION ", torch " REWIRE_TORCH_VERSION));
+  app.set_version_flag("--version",
+                       std::string("rewire " REWIRE_VERSION ", torch " REWIRE_TORCH_VERSION));
   app.require_subcommand(1);
   app.failure_message(usage_error);
   cli::add_train(app);

@@ -1,5 +1,6 @@
 // rewire predict CONFIG --checkpoint FILE IMAGE...
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "command.h"
 
@@ -12,6 +13,19 @@ struct Options {
   std::vector<std::string> images;
 };
 
+// "cat 71.3 %, dog 20.2 %, deer 3.1 %"
+std::string most_likely(const at::Tensor& probabilities, const data::ImageSpec& spec) {
+  constexpr int64_t kShown = 3;
+  const auto [values, classes] =
+      probabilities.topk(std::min<int64_t>(kShown, probabilities.size(0)));
+  std::vector<std::string> parts;
+  for (int64_t i = 0; i < values.size(0); ++i) {
+    parts.push_back(fmt::format("{} {:.1f} %", spec.classes[size_t(classes[i].item<int64_t>())],
+                                100 * values[i].item<double>()));
+  }
+  return fmt::format("{}", fmt::join(parts, ", "));
+}
+
 void predict(const Options& options) {
   const config::Experiment experiment = options.common.experiment();
   const data::ImageSpec spec = data::image_spec(experiment.data.kind);
@@ -19,17 +33,16 @@ void predict(const Options& options) {
   nlohmann::ordered_json predictions = nlohmann::ordered_json::array();
   for (const std::string& image : options.images) {
     const at::Tensor probabilities = classify(model.module, image, experiment.data);
-    const auto best = probabilities.argmax().item<int64_t>();
-    const double probability = probabilities[best].item<double>();
     const auto tell = options.common.json ? complain : show;
-    tell(fmt::format("{}: {} ({:.1f} %)", image, spec.classes[best], 100 * probability));
+    tell(fmt::format("{}: {}", image, most_likely(probabilities, spec)));
+    const auto best = probabilities.argmax().item<int64_t>();
     nlohmann::ordered_json all;
     for (size_t i = 0; i < spec.classes.size(); ++i) {
       all[spec.classes[i]] = probabilities[int64_t(i)].item<double>();
     }
     predictions.push_back({{"image", image},
                            {"class", spec.classes[best]},
-                           {"probability", probability},
+                           {"probability", probabilities[best].item<double>()},
                            {"probabilities", all}});
   }
   if (options.common.json) {
@@ -41,10 +54,14 @@ void predict(const Options& options) {
 
 void add_predict(CLI::App& app) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand("predict", "Classes and probabilities of images (PNG or JPEG)");
+  CLI::App* command =
+      app.add_subcommand("predict", "Classes and probabilities of images (PNG or JPEG)");
   options->common.add_to(*command);
-  command->add_option("--checkpoint", options->checkpoint, "Checkpoint to use")->required()->type_name("FILE");
-  command->add_option("IMAGE", options->images, "Images; resized to the data set's size")->required();
+  command->add_option("--checkpoint", options->checkpoint, "Checkpoint to use")
+      ->required()
+      ->type_name("FILE");
+  command->add_option("IMAGE", options->images, "Images; resized to the data set's size")
+      ->required();
   command->callback([options] { predict(*options); });
 }
 

@@ -28,7 +28,8 @@ void clear_bar() {
 
 std::string duration(double seconds) {
   const auto whole = static_cast<int64_t>(seconds + 0.5);
-  if (whole >= 3600) return fmt::format("{}:{:02}:{:02}", whole / 3600, whole / 60 % 60, whole % 60);
+  if (whole >= 3600)
+    return fmt::format("{}:{:02}:{:02}", whole / 3600, whole / 60 % 60, whole % 60);
   return fmt::format("{}:{:02}", whole / 60, whole % 60);
 }
 
@@ -40,9 +41,9 @@ void draw_bar(const train::StepReport& report) {
   const std::string what =
       report.training ? fmt::format("epoch {}/{}", report.epoch + 1, report.epochs) : "testing";
   const std::string line =
-      fmt::format("\r\x1b[K{} {} {}/{}  loss {:.3f}  top1 {:.1f} %  {:.0f} images/s  {} left", what, bar,
-                  report.batch, report.batches, report.loss, report.top1, report.images_per_second,
-                  duration(report.seconds_left));
+      fmt::format("\r\x1b[K{} {} {}/{}  loss {:.3f}  top1 {:.1f} %  {:.0f} images/s  {} left", what,
+                  bar, report.batch, report.batches, report.loss, report.top1,
+                  report.images_per_second, duration(report.seconds_left));
   std::fputs(line.c_str(), stderr);
   std::fflush(stderr);
   bar_shown = true;

@@ -1,5 +1,6 @@
-// rewire quickstart LEARNED RANDOM: trains both experiments, shows what learned wiring gained, draws
-// both wirings, exports the learned model and classifies an image with the exported file alone.
+// rewire quickstart LEARNED RANDOM: trains both experiments, shows what learned wiring gained,
+// draws both wirings, exports the learned model and classifies an image with the exported file
+// alone.
 #include <fmt/format.h>
 #include <torch/torch.h>
 
@@ -89,7 +90,8 @@ void print_image(const at::Tensor& pixels) {
 void classify_one(const fs::path& file, const Trained& trained, const Common& common) {
   const torch::InferenceMode guard;
   torch::jit::Module module = torch::jit::load(file.string());
-  const data::Dataset test = data::open(trained.experiment.data, common.data_root(), data::Split::test);
+  const data::Dataset test =
+      data::open(trained.experiment.data, common.data_root(), data::Split::test);
   data::LoaderOptions options;
   options.normalize = trained.experiment.data.normalize;
   options.workers = 0;
@@ -111,8 +113,9 @@ void quickstart(const Options& options) {
                    "in use", "moved", "trained"));
   print_row(learned);
   print_row(random);
-  show("\n  edges: kept by the wiring's rule; in use: those of them that the network reads;\n"
-       "  moved: kept now and not when training began.");
+  show(
+      "\n  edges: kept by the wiring's rule; in use: those of them that the network reads;\n"
+      "  moved: kept now and not when training began.");
 
   const fs::path picture = fs::path(options.output) / "wiring.svg";
   const graph::WiringView views[] = {view_of(learned), view_of(random)};
@@ -124,6 +127,11 @@ void quickstart(const Options& options) {
   learned.model.module.save(bytes);
   train::write_atomically(file, bytes.str());
   classify_one(file, learned, options.common);
+  if (!options.common.json) return;
+  print_json({{"learned", result_json(learned.experiment, learned.result)},
+              {"random", result_json(random.experiment, random.result)},
+              {"picture", picture.string()},
+              {"model", file.string()}});
 }
 
 }  // namespace
@@ -132,7 +140,8 @@ void add_quickstart(CLI::App& app) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand(
       "quickstart", "Train learned and random wiring, compare, draw, export and classify");
-  command->add_option("LEARNED", options->learned, "Experiment file with learned wiring")->required();
+  command->add_option("LEARNED", options->learned, "Experiment file with learned wiring")
+      ->required();
   command->add_option("RANDOM", options->random, "Experiment file with random wiring")->required();
   command->add_option("--output", options->output, "Folder for all that is made")
       ->capture_default_str()

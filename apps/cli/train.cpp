@@ -14,11 +14,12 @@ struct Options {
 
 // "top1 80.31 %, published 80.9 +- 0.6 (source)"
 std::string outcome(const config::Experiment& experiment, const train::RunResult& result) {
-  std::string text = fmt::format("top1 {:.2f} % (best {:.2f} %), loss {:.4f} after {} epochs in {:.0f} s",
-                                 result.top1, result.best_top1, result.loss, result.epochs, result.seconds);
+  std::string text =
+      fmt::format("top1 {:.2f} % (best {:.2f} %), loss {:.4f} after {} epochs in {:.0f} s",
+                  result.top1, result.best_top1, result.loss, result.epochs, result.seconds);
   if (experiment.expect) {
-    text += fmt::format("; published {} +- {} ({})", experiment.expect->top1, experiment.expect->within,
-                        experiment.expect->source);
+    text += fmt::format("; published {} +- {} ({})", experiment.expect->top1,
+                        experiment.expect->within, experiment.expect->source);
   }
   return text;
 }
@@ -39,22 +40,26 @@ void train(const Options& options) {
   }
   say(outcome(experiment, result));
   if (!options.common.json) return;
-  nlohmann::ordered_json json = {{"name", experiment.name},
-                                 {"top1", result.top1},
-                                 {"best_top1", result.best_top1},
-                                 {"loss", result.loss},
-                                 {"epochs", result.epochs},
-                                 {"seconds", result.seconds},
-                                 {"images_per_second", result.images_per_second},
-                                 {"edges", result.edges.kept},
-                                 {"edges_in_use", result.edges.in_use},
-                                 {"edges_moved", result.edges_moved},
-                                 {"parameters", result.parameters},
-                                 {"checkpoint", result.checkpoint.string()}};
-  print_json(json);
+  print_json(result_json(experiment, result));
 }
 
 }  // namespace
+
+nlohmann::ordered_json result_json(const config::Experiment& experiment,
+                                   const train::RunResult& result) {
+  return {{"name", experiment.name},
+          {"top1", result.top1},
+          {"best_top1", result.best_top1},
+          {"loss", result.loss},
+          {"epochs", result.epochs},
+          {"seconds", result.seconds},
+          {"images_per_second", result.images_per_second},
+          {"edges", result.edges.kept},
+          {"edges_in_use", result.edges.in_use},
+          {"edges_moved", result.edges_moved},
+          {"parameters", result.parameters},
+          {"checkpoint", result.checkpoint.string()}};
+}
 
 void add_train(CLI::App& app) {
   auto options = std::make_shared<Options>();
@@ -63,7 +68,8 @@ void add_train(CLI::App& app) {
   command->add_option("--output", options->output, "The experiment's folder (default: runs/<name>)")
       ->type_name("DIR");
   command->add_option("--resume", options->resume, "auto, never, or a checkpoint to go on from")
-      ->capture_default_str();
+      ->capture_default_str()
+      ->type_name("WHAT");
   command->callback([options] { train(*options); });
 }
 

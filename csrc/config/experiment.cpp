@@ -20,7 +20,8 @@ Node with_bases(Node document, const std::filesystem::path& file, int depth = 0)
     throw complaint(base->value.position, "base", "expected the path of a file");
   }
   const auto path = file.parent_path() / base->value.text;
-  if (!std::filesystem::is_regular_file(path)) {
+  std::error_code error;
+  if (!std::filesystem::is_regular_file(path, error)) {
     throw complaint(base->value.position, "base", path.string() + ": no such file");
   }
   Node under = parse_yaml_file(path);
@@ -31,6 +32,8 @@ Node with_bases(Node document, const std::filesystem::path& file, int depth = 0)
 
 Experiment read(Node document, const std::filesystem::path& file,
                 const std::vector<std::string>& overrides) {
+  if (document.kind != Node::Kind::kMap)
+    throw complaint(document.position, "", "expected a map of keys");
   document = with_bases(std::move(document), file);
   for (const std::string& override : overrides) {
     document = merge(std::move(document), parse_override(override));

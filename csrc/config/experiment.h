@@ -33,11 +33,11 @@ struct Experiment {
 
 // Reads an experiment file, its bases and then `overrides` ("training.epochs=3"), in this order;
 // what comes later wins, maps are merged key by key and lists replaced.
-// Where a layer names another `kind` for a section, keys inherited for the old kind that the new one
-// lacks are dropped.
-// Throws ConfigError with "file:line:column: key.path: what is wrong" (an override's place is
-// "--set"): unreadable or oversized file, YAML error, unknown, missing or duplicate key, wrong type,
-// value out of range.
+// Where a layer names another `kind` for a section, keys inherited for the old kind that the new
+// one lacks are dropped. Throws ConfigError with "file:line:column: key.path: what is wrong" (an
+// override's place is
+// "--set"): unreadable or oversized file, YAML error, unknown, missing or duplicate key, wrong
+// type, value out of range.
 Experiment load(const std::filesystem::path& file, const std::vector<std::string>& overrides = {});
 
 // The same for a text, whose place is called `origin`; a base is looked for beside `origin`.

@@ -11,7 +11,8 @@ namespace rewire::config {
 
 inline bool can_be_folder(const std::string& name) {
   const auto forbidden = [](unsigned char c) { return c == '/' || c < 0x20; };
-  return !name.empty() && name != "." && name != ".." && std::none_of(name.begin(), name.end(), forbidden);
+  return !name.empty() && name != "." && name != ".." &&
+         std::none_of(name.begin(), name.end(), forbidden);
 }
 
 template <class Visitor>
@@ -37,8 +38,8 @@ void fields(Visitor& v, data::Description& data) {
   v.sections("augment", data.augment);
   v.section("normalize", data.normalize);
   const auto channels = size_t(data::image_spec(data.kind).channels);
-  v.check(data.normalize.mean.size() == channels && data.normalize.std.size() == channels, "normalize",
-          "expected mean and std of " + std::to_string(channels) + " channels");
+  v.check(data.normalize.mean.size() == channels && data.normalize.std.size() == channels,
+          "normalize", "expected mean and std of " + std::to_string(channels) + " channels");
   v.field("workers", data.workers, {0, 256});
 }
 
@@ -56,12 +57,15 @@ void fields(Visitor& v, models::WiringDescription& wiring) {
   }
 }
 
+// A matrix of candidates of that side takes 1 GiB.
+constexpr double kMaxChannels = 16384;
+
 template <class Visitor>
 void fields(Visitor& v, models::StaticDescription& model) {
-  v.required("dim", model.dim, {2, 65536});
+  v.required("dim", model.dim, {2, kMaxChannels});
   v.field("layers", model.layers, {2, 1024});
-  v.required("downsample_dim", model.downsample_dim, {1, 65536});
-  v.required("feature_dim", model.feature_dim, {1, 65536});
+  v.required("downsample_dim", model.downsample_dim, {1, kMaxChannels});
+  v.required("feature_dim", model.feature_dim, {1, kMaxChannels});
   v.choice("stem", model.stem, {"strided", "single"});
   v.choice("pool", model.pool, {"center", "global"});
   const int64_t rest = model.dim - model.downsample_dim;
@@ -123,7 +127,8 @@ void fields(Visitor& v, train::Description& training) {
   v.section("optimizer", training.optimizer);
   v.section("schedule", training.schedule, /*needed=*/false);
   v.field("topk", training.topk, kPositive);
-  v.check(!training.topk.empty() && training.topk[0] == 1, "topk", "expected 1, then what else to count");
+  v.check(!training.topk.empty() && training.topk[0] == 1, "topk",
+          "expected 1, then what else to count");
   v.field("save_every", training.save_every, kNotNegative);
   v.field("keep_every", training.keep_every, kNotNegative);
   v.field("pictures", training.pictures);
@@ -136,6 +141,17 @@ void fields(Visitor& v, Expectation& expect) {
   v.field("source", expect.source);
 }
 
+// Conditions between sections.
+template <class Visitor>
+void check_together(Visitor& v, const Experiment& experiment) {
+  if (experiment.data.kind.empty()) return;
+  const data::ImageSpec spec = data::image_spec(experiment.data.kind);
+  const auto& model = std::get<models::StaticDescription>(experiment.model);
+  v.check(model.pool != "center" || models::map_size(model, spec.size) >= 4, "model",
+          "pool: center needs a map of 4x4 at least, and this stem leaves " +
+              std::to_string(models::map_size(model, spec.size)) + "; use pool: global");
+}
+
 template <class Visitor>
 void fields(Visitor& v, Experiment& experiment) {
   v.required("name", experiment.name);
@@ -145,6 +161,7 @@ void fields(Visitor& v, Experiment& experiment) {
   v.section("data", experiment.data);
   v.section("model", experiment.model);
   v.section("training", experiment.training);
+  check_together(v, experiment);
   v.section("expect", experiment.expect);
 }
 

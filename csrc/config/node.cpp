@@ -16,7 +16,8 @@ Entry* Node::find(const std::string& key) {
   return const_cast<Entry*>(static_cast<const Node*>(this)->find(key));
 }
 
-ConfigError complaint(const Position& position, const std::string& path, const std::string& message) {
+ConfigError complaint(const Position& position, const std::string& path,
+                      const std::string& message) {
   const std::string place =
       position.line > 0 ? fmt::format("{}:{}:{}", position.origin, position.line, position.column)
                         : position.origin;
@@ -45,7 +46,7 @@ Node merge(Node under, const Node& over) {
       under.entries.push_back(entry);
     }
   }
-  under.position = over.position;
+  if (over.position.line > 0) under.position = over.position;  // --set is no place to look at
   return under;
 }
 

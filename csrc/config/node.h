@@ -38,7 +38,8 @@ struct Entry {
 };
 
 // "file:line:column: path: message", the parts that there are.
-ConfigError complaint(const Position& position, const std::string& path, const std::string& message);
+ConfigError complaint(const Position& position, const std::string& path,
+                      const std::string& message);
 
 // One document without tags, merge keys, duplicate keys or a second document; at most 1 MiB, 64
 // levels, 4,000 nodes after aliases are resolved. Throws ConfigError.

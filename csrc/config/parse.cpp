@@ -100,7 +100,8 @@ class TreeBuilder : public YAML::EventHandler {
     if (anchor) anchors_[anchor] = node;
     add(std::move(node));
   }
-  void open(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, Node::Kind kind) {
+  void open(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+            Node::Kind kind) {
     refuse_tag(mark, tag);
     count(mark, 1);
     if (stack_.size() >= kMaxDepth) fail(mark, "nested more than 64 levels deep");

@@ -71,10 +71,11 @@ std::string described(Range range) {
 template <class T>
 T number_in(const Entry& entry, const std::string& path, Range range, const char* wanted) {
   const Node& node = entry.value;
-  const auto value = node.kind == Node::Kind::kScalar && !node.quoted ? number<T>(node.text)
-                                                                       : std::optional<T>();
+  const auto value =
+      node.kind == Node::Kind::kScalar && !node.quoted ? number<T>(node.text) : std::optional<T>();
   if (!value || !std::isfinite(double(*value))) {
-    throw complaint(node.position, path, fmt::format("expected {}, got {}", wanted, described(node)));
+    throw complaint(node.position, path,
+                    fmt::format("expected {}, got {}", wanted, described(node)));
   }
   if (double(*value) < range.lowest || double(*value) > range.highest) {
     throw complaint(node.position, path,
@@ -107,24 +108,39 @@ const std::vector<Node>& Reader::list_of(const Entry& entry) const {
 void Reader::choice(const std::string& key, std::string& value,
                     const std::vector<std::string>& words) {
   value.empty() ? required(key, value) : field(key, value);
+  if (!map_.find(key) && value.empty()) refuse_missing(key);  // what follows depends on it
   if (std::find(words.begin(), words.end(), value) != words.end()) return;
   const Entry* entry = map_.find(key);
   const std::string hint = suggestion(value, words);
   throw complaint(entry->value.position, child(key),
-                  hint.empty() ? fmt::format("expected one of {}, got '{}'", fmt::join(words, ", "), value)
-                               : fmt::format("unknown value '{}'{}", value, hint));
+                  hint.empty()
+                      ? fmt::format("expected one of {}, got '{}'", fmt::join(words, ", "), value)
+                      : fmt::format("unknown value '{}'{}", value, hint));
 }
 
 void Reader::check(bool holds, const std::string& key, const std::string& message) const {
-  if (holds) return;
+  if (holds || !missing_.empty()) return;
   const Entry* entry = map_.find(key);
   throw complaint(entry ? entry->value.position : map_.position, child(key), message);
 }
 
+void Reader::refuse_missing(const std::string& key) const {
+  for (const Entry& entry : map_.entries) {
+    const std::string hint = suggestion(entry.key, {key});
+    if (!hint.empty()) throw complaint(entry.position, child(entry.key), "unknown key" + hint);
+  }
+  throw complaint(map_.position, path_, "missing key '" + key + "'");
+}
+
 void Reader::finish() const {
   for (const Entry& entry : map_.entries) {
-    if (entry.inherited || std::find(known_.begin(), known_.end(), entry.key) != known_.end()) continue;
-    throw complaint(entry.position, child(entry.key), "unknown key" + suggestion(entry.key, known_));
+    if (entry.inherited || std::find(known_.begin(), known_.end(), entry.key) != known_.end())
+      continue;
+    throw complaint(entry.position, child(entry.key),
+                    "unknown key" + suggestion(entry.key, known_));
+  }
+  if (!missing_.empty()) {
+    throw complaint(map_.position, path_, "missing key '" + missing_.front() + "'");
   }
 }
 
@@ -138,8 +154,10 @@ void Reader::read(const Entry& entry, std::string& value, Range) const {
 
 void Reader::read(const Entry& entry, bool& value, Range) const {
   const Node& node = entry.value;
-  if (node.kind != Node::Kind::kScalar || node.quoted || (node.text != "true" && node.text != "false")) {
-    throw complaint(node.position, child(entry.key), "expected true or false, got " + described(node));
+  if (node.kind != Node::Kind::kScalar || node.quoted ||
+      (node.text != "true" && node.text != "false")) {
+    throw complaint(node.position, child(entry.key),
+                    "expected true or false, got " + described(node));
   }
   value = node.text == "true";
 }

@@ -29,11 +29,12 @@ class Reader {
   // `path` names the map in complaints: "training.optimizer", or "" for the whole document.
   Reader(const Node& map, std::string path);
 
-  // A key that must be there.
+  // A key that must be there. That it is not is said by finish(), after the keys that nobody knows:
+  // most often it was misspelt.
   template <class T>
   void required(const std::string& key, T& value, Range range = {}) {
     if (const Entry* entry = take(key)) return read(*entry, value, range);
-    throw complaint(map_.position, path_, "missing key '" + key + "'");
+    missing_.push_back(key);
   }
   // A key that may be left out: `value` then stays as it is.
   template <class T>
@@ -46,8 +47,8 @@ class Reader {
   template <class T>
   void section(const std::string& key, T& value, bool needed = true) {
     const Entry* entry = take(key);
-    if (!entry && needed) throw complaint(map_.position, path_, "missing key '" + key + "'");
     if (entry) read_map(*entry, value);
+    if (!entry && needed) missing_.push_back(key);
   }
   template <class T>
   void section(const std::string& key, std::optional<T>& value) {
@@ -65,15 +66,19 @@ class Reader {
       reader.finish();
     }
   }
-  // A condition between keys; complains at `key`, or at the map where it was left out.
+  // A condition between keys; complains at `key`, or at the map where it was left out. Not asked
+  // where a required key is missing.
   void check(bool holds, const std::string& key, const std::string& message) const;
 
-  // Refuses the keys that nobody asked for.
+  // Refuses keys that nobody asked for, then complains of those that are missing.
   void finish() const;
 
  private:
   const Entry* take(const std::string& key);
-  std::string child(const std::string& key) const { return path_.empty() ? key : path_ + "." + key; }
+  [[noreturn]] void refuse_missing(const std::string& key) const;
+  std::string child(const std::string& key) const {
+    return path_.empty() ? key : path_ + "." + key;
+  }
   const std::vector<Node>& list_of(const Entry& entry) const;
 
   void read(const Entry& entry, std::string& value, Range range) const;
@@ -102,6 +107,7 @@ class Reader {
   const Node& map_;
   std::string path_;
   std::vector<std::string> known_;
+  std::vector<std::string> missing_;
 };
 
 class Writer {

@@ -50,9 +50,13 @@ Dataset open_cifar10(const std::filesystem::path& folder, const std::filesystem:
   // Every file of the split, one after the other, as it lies on disk.
   auto records = std::make_shared<std::string>();
   for (const auto& file : files_of(folder, split)) {
-    if (!std::filesystem::exists(file)) {
-      throw DataError(fmt::format("{}: no such file; `rewire fetch cifar10 --data {}` downloads it",
-                                  file.string(), data_root.string()));
+    std::error_code error;
+    if (!std::filesystem::exists(file, error)) {
+      throw DataError(
+          fmt::format("{}: no such file; unpack cifar-10-binary.tar.gz of "
+                      "https://www.cs.toronto.edu/~kriz/cifar.html in {} (this version "
+                      "has no `rewire fetch`)",
+                      file.string(), data_root.string()));
     }
     const std::string part = read_file(file, kMaxFile);
     check(part, file);

@@ -9,8 +9,8 @@ namespace {
 void fill(std::vector<uint8_t>& matrix, int64_t width, int64_t row_begin, int64_t row_end,
           int64_t column_begin, int64_t column_end) {
   for (int64_t row = row_begin; row < row_end; ++row) {
-    std::fill(matrix.begin() + row * width + column_begin, matrix.begin() + row * width + column_end,
-              uint8_t{1});
+    std::fill(matrix.begin() + row * width + column_begin,
+              matrix.begin() + row * width + column_end, uint8_t{1});
   }
 }
 
@@ -30,7 +30,8 @@ std::vector<WiredBlock> static_blocks(int64_t dim, int64_t layers, int64_t downs
 
 std::vector<uint8_t> readable_edges(int64_t dim, const std::vector<WiredBlock>& blocks) {
   std::vector<uint8_t> readable(dim * dim, 0);
-  for (const WiredBlock& block : blocks) fill(readable, dim, block.target, dim, block.begin, block.end);
+  for (const WiredBlock& block : blocks)
+    fill(readable, dim, block.target, dim, block.begin, block.end);
   return readable;
 }
 
@@ -39,7 +40,8 @@ std::vector<uint8_t> impossible_edges(int64_t out, int64_t in, int64_t in_channe
   std::vector<uint8_t> impossible(out * in, 0);
   if (out_channels <= 0) return impossible;
   for (int64_t i = 1, begin = in_channels; begin < in; ++i, begin += out_channels) {
-    fill(impossible, in, 0, std::min(i * out_channels, out), begin, std::min(begin + out_channels, in));
+    fill(impossible, in, 0, std::min(i * out_channels, out), begin,
+         std::min(begin + out_channels, in));
   }
   return impossible;
 }

@@ -1,4 +1,5 @@
-// What the `model` section of an experiment says. Plain data: filled by config, used by the builders.
+// What the `model` section of an experiment says. Plain data: filled by config, used by the
+// builders.
 #pragma once
 
 #include <cstdint>
@@ -11,11 +12,11 @@ namespace rewire::models {
 // How a layer's candidate edges become the edges in use.
 // Source: Wortsman, Farhadi, Rastegari 2019, and its published code.
 struct WiringDescription {
-  std::string kind;             // complete, dnw, dnw_no_update, random, fine_tune, reg_td, td
-  double prune_rate = 0;        // trunc(prune_rate x candidates) are not in use
-  std::string gradient = "all"; // dnw: "all" candidates get the gradient, or the "kept" ones
-  std::optional<double> rho;    // reg_td, td: probability of dropping a candidate; absent: prune_rate
-  bool keep_sign = true;        // reg_td, td: false returns absolute values, as published
+  std::string kind;              // complete, dnw, dnw_no_update, random, fine_tune, reg_td, td
+  double prune_rate = 0;         // trunc(prune_rate x candidates) are not in use
+  std::string gradient = "all";  // dnw: "all" candidates get the gradient, or the "kept" ones
+  std::optional<double> rho;  // reg_td, td: probability of dropping a candidate; absent: prune_rate
+  bool keep_sign = true;      // reg_td, td: false returns absolute values, as published
 };
 
 // The small classifier whose one wired layer is read block by block (kind `static`).
@@ -24,10 +25,17 @@ struct StaticDescription {
   int64_t layers = 5;          // blocks
   int64_t downsample_dim = 0;  // channels of the stem, d
   int64_t feature_dim = 0;     // channels read by the classifier, f
-  std::string stem = "strided";  // strided: as published, maps a quarter the image's size; single: one 3x3
-  std::string pool = "center";   // center: as published, a 2x2 window; global: the whole map
+  std::string stem =
+      "strided";  // strided: as published, maps a quarter the image's size; single: one 3x3
+  std::string pool = "center";  // center: as published, a 2x2 window; global: the whole map
   WiringDescription wiring;
 };
+
+// Side of the map that the stem makes of an image of `image_size` pixels a side: the published one
+// halves it twice, rounding up.
+inline int64_t map_size(const StaticDescription& description, int64_t image_size) {
+  return description.stem == "single" ? image_size : ((image_size + 1) / 2 + 1) / 2;
+}
 
 using Description = std::variant<StaticDescription>;
 

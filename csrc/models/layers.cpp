@@ -28,11 +28,11 @@ jit::Module conv2d(const Conv2dShape& shape, at::Generator& generator) {
   jit::Module module = script::new_module("Conv2d");
   const int64_t fan_in = shape.in / shape.groups * shape.kernel * shape.kernel;
   const double bound = 1 / std::sqrt(double(fan_in));
-  module.register_parameter("weight",
-                            uniform_parameter({shape.out, shape.in / shape.groups, shape.kernel,
-                                               shape.kernel},
-                                              bound, generator),
-                            false);
+  module.register_parameter(
+      "weight",
+      uniform_parameter({shape.out, shape.in / shape.groups, shape.kernel, shape.kernel}, bound,
+                        generator),
+      false);
   if (shape.with_bias) {
     module.register_parameter("bias", uniform_parameter({shape.out}, bound, generator), false);
   } else {
@@ -79,7 +79,8 @@ jit::Module relu() {
 
 jit::Module sequential(const std::vector<jit::Module>& children) {
   jit::Module module = script::new_module("Sequential");
-  for (size_t i = 0; i < children.size(); ++i) module.register_module(std::to_string(i), children[i]);
+  for (size_t i = 0; i < children.size(); ++i)
+    module.register_module(std::to_string(i), children[i]);
   script::define(module, "sequential", {{"children", int64_t(children.size())}});
   return module;
 }

@@ -15,10 +15,10 @@ namespace rewire::models {
 
 // One wired layer of a model.
 struct Wiring {
-  std::string name;           // dotted, as in the names of its parameters: "graph"
+  std::string name;  // dotted, as in the names of its parameters: "graph"
   WiringDescription rule;
-  at::Tensor readable;        // bool [out, in]: candidates that the network reads at all
-  int64_t positions = 1;      // an edge multiplies once for each of these
+  at::Tensor readable;          // bool [out, in]: candidates that the network reads at all
+  int64_t positions = 1;        // an edge multiplies once for each of these
   std::vector<int64_t> groups;  // sizes of the input's channel groups, a block each; for pictures
   int64_t outputs = 0;          // channels that the last group writes to, the last of all
 };
@@ -52,8 +52,8 @@ int64_t count_parameters(const Model& model);
 // Multiply-accumulates of one image when only the edges in use are computed.
 int64_t count_macs(const Model& model);
 
-// Copies `state` into the model. A mask that the rule can do without may be missing (fine_tune: it is
-// then chosen by the loaded weights) or present.
+// Copies `state` into the model. A mask that the rule can do without may be missing (fine_tune: it
+// is then chosen by the loaded weights) or present.
 script::Mismatch load_state(Model& model, std::map<std::string, at::Tensor> state);
 
 }  // namespace rewire::models

@@ -17,7 +17,8 @@ constexpr int64_t kStemWidth = 16;  // channels between the two halves of the pu
 jit::Module stem(const StaticDescription& description, int64_t channels, at::Generator& generator) {
   const int64_t out = description.downsample_dim;
   if (description.stem == "single") {
-    return sequential({conv2d({.in = channels, .out = out, .kernel = 3}, generator), batch_norm2d(out)});
+    return sequential(
+        {conv2d({.in = channels, .out = out, .kernel = 3}, generator), batch_norm2d(out)});
   }
   return sequential(
       {conv2d({.in = channels, .out = kStemWidth, .kernel = 3, .stride = 2}, generator),
@@ -25,11 +26,6 @@ jit::Module stem(const StaticDescription& description, int64_t channels, at::Gen
        conv2d({.in = kStemWidth, .out = kStemWidth, .kernel = 3, .stride = 2, .groups = kStemWidth},
               generator),
        conv2d({.in = kStemWidth, .out = out}, generator), batch_norm2d(out)});
-}
-
-// Side of the state's map.
-int64_t map_size(const StaticDescription& description, int64_t image_size) {
-  return description.stem == "single" ? image_size : ((image_size + 1) / 2 + 1) / 2;
 }
 
 jit::Module norms(const std::vector<graph::WiredBlock>& blocks) {
@@ -40,8 +36,8 @@ jit::Module norms(const std::vector<graph::WiredBlock>& blocks) {
   return list;
 }
 
-void add_list(jit::Module& module, const std::string& name, const std::vector<graph::WiredBlock>& blocks,
-              int64_t graph::WiredBlock::*field) {
+void add_list(jit::Module& module, const std::string& name,
+              const std::vector<graph::WiredBlock>& blocks, int64_t graph::WiredBlock::*field) {
   c10::List<int64_t> values;
   for (const graph::WiredBlock& block : blocks) values.push_back(block.*field);
   module.register_attribute(name, c10::ListType::ofInts(), values);
@@ -78,7 +74,8 @@ Model build_static(const StaticDescription& description, const data::ImageSpec& 
   module.register_buffer("zeros", at::zeros({1, dim - description.downsample_dim, side, side}));
   module.register_module("downsample", stem(description, spec.channels, generator));
   module.register_module(
-      "conv", conv2d({.in = dim, .out = dim, .kernel = 3, .groups = dim, .with_bias = false}, generator));
+      "conv",
+      conv2d({.in = dim, .out = dim, .kernel = 3, .groups = dim, .with_bias = false}, generator));
   module.register_module(
       "graph",
       wiring(description.wiring, dim, dim,
@@ -92,9 +89,15 @@ Model build_static(const StaticDescription& description, const data::ImageSpec& 
   add_list(module, "targets", blocks, &graph::WiredBlock::target);
   script::define(module, "static", {{"blocks", int64_t(blocks.size())}});
 
-  Wiring wiring{.name = "graph", .rule = description.wiring, .readable = {}, .positions = side * side, .groups = {}, .outputs = feature};
+  Wiring wiring{.name = "graph",
+                .rule = description.wiring,
+                .readable = {},
+                .positions = side * side,
+                .groups = {},
+                .outputs = feature};
   const std::vector<uint8_t> readable = graph::readable_edges(dim, blocks);
-  wiring.readable = at::from_blob(const_cast<uint8_t*>(readable.data()), {dim, dim}, at::kByte).to(at::kBool);
+  wiring.readable =
+      at::from_blob(const_cast<uint8_t*>(readable.data()), {dim, dim}, at::kByte).to(at::kBool);
   for (const graph::WiredBlock& block : blocks) wiring.groups.push_back(block.end - block.begin);
   return {module, {wiring}, other_macs(description, spec)};
 }

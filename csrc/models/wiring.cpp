@@ -11,7 +11,8 @@ namespace {
 
 namespace jit = torch::jit;
 
-void define_dnw(jit::Module& module, const WiringDescription& description, const at::Tensor& weight) {
+void define_dnw(jit::Module& module, const WiringDescription& description,
+                const at::Tensor& weight) {
   const bool no_update = description.kind == "dnw_no_update";
   if (no_update) module.register_buffer("mask", at::ones_like(weight));
   module.register_attribute("keep", c10::IntType::get(),
@@ -37,8 +38,9 @@ void define_targeted_dropout(jit::Module& module, const WiringDescription& descr
 at::Tensor random_mask(const WiringDescription& description, const at::Tensor& weight,
                        const std::vector<uint8_t>& impossible, at::Generator& generator) {
   const at::Tensor draws = at::empty(weight.sizes()).uniform_(0, 1, generator);
-  const at::Tensor forbidden = at::from_blob(const_cast<uint8_t*>(impossible.data()),
-                                             weight.sizes(), at::kByte).to(at::kBool);
+  const at::Tensor forbidden =
+      at::from_blob(const_cast<uint8_t*>(impossible.data()), weight.sizes(), at::kByte)
+          .to(at::kBool);
   return ops::random_mask(draws, pruned_count(description.prune_rate, weight.numel()), forbidden)
       .to(weight.scalar_type());
 }

@@ -15,14 +15,14 @@ int64_t pruned_count(double prune_rate, int64_t candidates);
 // A module with parameter `weight` [out, in, 1, 1] ~ U(-1 / sqrt(in), 1 / sqrt(in)) and the methods
 //   effective_weight() -> [out, in, 1, 1]   the weights of the edges in use, 0 elsewhere
 //   edges() -> bool [out, in, 1, 1]         which edges those are
-// Kinds `random` and `fine_tune` hold their choice in a buffer `mask`; so does `dnw_no_update`, whose
-// mask is all ones and unread, since published checkpoints have it.
-// impossible [out * in]: edges that `random` never draws.
+// Kinds `random` and `fine_tune` hold their choice in a buffer `mask`; so does `dnw_no_update`,
+// whose mask is all ones and unread, since published checkpoints have it. impossible [out * in]:
+// edges that `random` never draws.
 torch::jit::Module wiring(const WiringDescription& description, int64_t out, int64_t in,
                           const std::vector<uint8_t>& impossible, at::Generator& generator);
 
-// fine_tune's mask: 0 for the trunc(prune_rate x candidates) weakest edges and for weights of exactly
-// 0, else 1. To be set anew whenever weights are loaded without a mask.
+// fine_tune's mask: 0 for the trunc(prune_rate x candidates) weakest edges and for weights of
+// exactly 0, else 1. To be set anew whenever weights are loaded without a mask.
 at::Tensor fine_tune_mask(const at::Tensor& weight, double prune_rate);
 
 }  // namespace rewire::models

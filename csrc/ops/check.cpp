@@ -23,6 +23,12 @@ void check_mask(const char* op, const char* name, const at::Tensor& tensor,
   check_like(op, name, tensor, like);
 }
 
+void check_dtype(const char* op, const char* name, const at::Tensor& tensor,
+                 const at::Tensor& like) {
+  TORCH_CHECK(tensor.scalar_type() == like.scalar_type(), op, ": expected ", name, " of dtype ",
+              like.scalar_type(), ", got ", tensor.scalar_type());
+}
+
 void check_like(const char* op, const char* name, const at::Tensor& tensor,
                 const at::Tensor& like) {
   TORCH_CHECK(tensor.sym_sizes().equals(like.sym_sizes()), op, ": expected ", name, " of shape ",

@@ -17,6 +17,10 @@ void check_count(const char* op, const char* name, int64_t value, const c10::Sym
 // tensor is a bool tensor of the shape of `like`, on its device.
 void check_mask(const char* op, const char* name, const at::Tensor& tensor, const at::Tensor& like);
 
+// tensor has the dtype of `like`.
+void check_dtype(const char* op, const char* name, const at::Tensor& tensor,
+                 const at::Tensor& like);
+
 // tensor has the shape of `like` and is on its device.
 void check_like(const char* op, const char* name, const at::Tensor& tensor, const at::Tensor& like);
 

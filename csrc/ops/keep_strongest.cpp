@@ -45,14 +45,19 @@ Tensor keep_strongest_cpu(const Tensor& weight, int64_t keep, std::string_view g
   return out;
 }
 
-Tensor keep_strongest_backward_meta(const Tensor& grad_output, const Tensor& mask) {
+void check_backward(const Tensor& grad_output, const Tensor& mask) {
+  check_floating("keep_strongest_backward", "grad_output", grad_output);
   check_mask("keep_strongest_backward", "mask", mask, grad_output);
+}
+
+Tensor keep_strongest_backward_meta(const Tensor& grad_output, const Tensor& mask) {
+  check_backward(grad_output, mask);
   return at::empty_symint(grad_output.sym_sizes(), grad_output.options());
 }
 
 // grad_weight = grad_output where kept, else +0, also where grad_output is not finite.
 Tensor keep_strongest_backward_cpu(const Tensor& grad_output, const Tensor& mask) {
-  check_mask("keep_strongest_backward", "mask", mask, grad_output);
+  check_backward(grad_output, mask);
   return at::where(mask, grad_output, 0).contiguous();
 }
 

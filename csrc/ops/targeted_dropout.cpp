@@ -103,7 +103,9 @@ Tensor targeted_dropout_meta(const Tensor& weight, int64_t candidates, bool per_
 }
 
 void check_backward(const Tensor& grad_output, const Tensor& weight, const Tensor& mask) {
+  check_floating("targeted_dropout_backward", "grad_output", grad_output);
   check_like("targeted_dropout_backward", "weight", weight, grad_output);
+  check_dtype("targeted_dropout_backward", "weight", weight, grad_output);
   check_mask("targeted_dropout_backward", "mask", mask, grad_output);
 }
 

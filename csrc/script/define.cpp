@@ -25,7 +25,8 @@ struct TorchModule : jit::BuiltinModule {
 
 // LibTorch's own resolver knows neither `rewire.*` nor `torch.*` as Python writes them.
 struct Resolver : jit::Resolver {
-  std::shared_ptr<jit::SugaredValue> resolveValue(const std::string& name, jit::GraphFunction& method,
+  std::shared_ptr<jit::SugaredValue> resolveValue(const std::string& name,
+                                                  jit::GraphFunction& method,
                                                   const jit::SourceRange& place) override {
     if (name == "torch") return std::make_shared<TorchModule>();
     if (name == "rewire") return std::make_shared<jit::BuiltinModule>("rewire");
@@ -68,7 +69,8 @@ std::string expand(const std::string& text, const Counts& counts) {
     }
     const int64_t times = counts.at(match[1]);
     std::string body;
-    while (std::getline(lines, line) && line.find("# end") == std::string::npos) body += line + "\n";
+    while (std::getline(lines, line) && line.find("# end") == std::string::npos)
+      body += line + "\n";
     for (int64_t i = 0; i < times; ++i) out += replace_all(body, "$i", std::to_string(i));
   }
   return out;

@@ -8,19 +8,29 @@
 namespace rewire::script {
 namespace {
 
-static_assert(std::endian::native == std::endian::little, "safetensors holds little-endian numbers");
+static_assert(std::endian::native == std::endian::little,
+              "safetensors holds little-endian numbers");
 
 std::string type_name(at::ScalarType type) {
   switch (type) {
-    case at::kFloat: return "F32";
-    case at::kDouble: return "F64";
-    case at::kHalf: return "F16";
-    case at::kBFloat16: return "BF16";
-    case at::kLong: return "I64";
-    case at::kInt: return "I32";
-    case at::kByte: return "U8";
-    case at::kBool: return "BOOL";
-    default: throw std::invalid_argument(std::string("safetensors: no type for ") + toString(type));
+    case at::kFloat:
+      return "F32";
+    case at::kDouble:
+      return "F64";
+    case at::kHalf:
+      return "F16";
+    case at::kBFloat16:
+      return "BF16";
+    case at::kLong:
+      return "I64";
+    case at::kInt:
+      return "I32";
+    case at::kByte:
+      return "U8";
+    case at::kBool:
+      return "BOOL";
+    default:
+      throw std::invalid_argument(std::string("safetensors: no type for ") + toString(type));
   }
 }
 
@@ -39,7 +49,7 @@ std::string to_safetensors(const std::vector<std::pair<std::string, at::Tensor>>
                     {"shape", plain.sizes().vec()},
                     {"data_offsets", {begin, data.size()}}};
   }
-  std::string text = header.dump();
+  std::string text = header.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
   text.resize((text.size() + 7) / 8 * 8, ' ');  // the data then starts at a multiple of 8
   const uint64_t length = text.size();
   return std::string(reinterpret_cast<const char*>(&length), 8) + text + data;

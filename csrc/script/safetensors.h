@@ -1,4 +1,5 @@
-// Tensors in the safetensors format: a JSON header with names, types, shapes and offsets, then bytes.
+// Tensors in the safetensors format: a JSON header with names, types, shapes and offsets, then
+// bytes.
 #pragma once
 
 #include <ATen/core/Tensor.h>

@@ -9,7 +9,8 @@ namespace {
 std::string listed(const char* title, const std::vector<std::string>& names) {
   if (names.empty()) return "";
   constexpr size_t kShown = 5;
-  const std::vector<std::string> shown(names.begin(), names.begin() + std::min(kShown, names.size()));
+  const std::vector<std::string> shown(names.begin(),
+                                       names.begin() + std::min(kShown, names.size()));
   const std::string rest =
       names.size() > kShown ? fmt::format(" and {} more", names.size() - kShown) : "";
   return fmt::format("{}: {}{}", title, fmt::join(shown, ", "), rest);

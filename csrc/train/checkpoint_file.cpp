@@ -1,9 +1,8 @@
 #include "train/checkpoint_file.h"
 
+#include <caffe2/serialize/inline_container.h>
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <torch/serialize.h>
-#include <torch/csrc/jit/serialization/pickle.h>
 #include <torch/csrc/jit/serialization/pickler.h>
 #include <unistd.h>
 #include <zlib.h>
@@ -11,6 +10,7 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
+#include <nlohmann/json.hpp>
 
 #include "error.h"
 
@@ -44,7 +44,8 @@ uint32_t crc_of(std::string_view bytes) {
 // A file descriptor that closes itself.
 class Descriptor {
  public:
-  Descriptor(const fs::path& path, int flags) : value_(::open(path.c_str(), flags | O_CLOEXEC, 0644)) {}
+  Descriptor(const fs::path& path, int flags)
+      : value_(::open(path.c_str(), flags | O_CLOEXEC, 0644)) {}
   ~Descriptor() {
     if (value_ >= 0) ::close(value_);
   }
@@ -100,8 +101,10 @@ std::string_view checked_payload(const fs::path& path, std::string_view bytes) {
     if (const auto expected = size_of(bytes); !expected.empty()) {
       throw damaged(fmt::format("cut or altered: {} bytes, expected {}", bytes.size(), expected));
     }
-    throw damaged(fmt::format("not a whole checkpoint of this program: {} bytes that do not end with "
-                              "its mark (cut, or another kind of file)", bytes.size()));
+    throw damaged(
+        fmt::format("not a whole checkpoint of this program: {} bytes that do not end with "
+                    "its mark (cut, or another kind of file)",
+                    bytes.size()));
   }
   const std::string_view rest = found.substr(kMagic.size());
   const std::string_view version = rest.substr(0, rest.find(' '));
@@ -117,27 +120,82 @@ std::string_view checked_payload(const fs::path& path, std::string_view bytes) {
   return payload;
 }
 
-// What torch.save writes of `value`. torch::jit::pickle_save would add TorchScript's type tags, which
-// Python's torch.load refuses with weights_only=True.
-std::string zip_of(const c10::IValue& value) {
+// Beside the pickle, which is for Python: {"<name>": ["<dtype>", [<shape>], <number of its
+// record>]}.
+constexpr const char* kIndex = "index.json";
+
+// What torch.save writes of `tensors`, and the index. torch::jit::pickle_save would add
+// TorchScript's type tags, which Python's torch.load refuses with weights_only=True.
+std::string zip_of(const TensorMap& tensors) {
   namespace jit = torch::jit;
+  c10::Dict<std::string, at::Tensor> dict;
+  nlohmann::json index = nlohmann::json::object();
+  for (const auto& [name, tensor] : tensors) {
+    const at::Tensor plain = tensor.detach().cpu().clone(at::MemoryFormat::Contiguous);
+    index[name] = {c10::toString(plain.scalar_type()), plain.sizes().vec(), dict.size()};
+    dict.insert(name, plain);
+  }
   std::string pickle, zip;
   jit::Pickler pickler([&](const char* data, size_t size) { pickle.append(data, size); }, nullptr,
                        nullptr, nullptr, {}, /*tag_aggregates=*/false);
   pickler.protocol();
-  pickler.pushIValue(value);
+  pickler.pushIValue(dict);
   pickler.stop();
   caffe2::serialize::PyTorchStreamWriter writer([&](const void* data, size_t size) {
     zip.append(static_cast<const char*>(data), size);
     return size;
   });
   writer.writeRecord("data.pkl", pickle.data(), pickle.size());
+  const std::string text = index.dump();
+  writer.writeRecord(kIndex, text.data(), text.size());
   for (size_t i = 0; i < pickler.tensorData().size(); ++i) {
     const auto tensor = jit::getWriteableTensorData(pickler.tensorData()[i]);
     writer.writeRecord(fmt::format("data/{}", i), tensor.data(), tensor.sizeInBytes());
   }
   writer.writeEndOfFile();
   return zip;
+}
+
+class BytesReader : public caffe2::serialize::ReadAdapterInterface {
+ public:
+  explicit BytesReader(std::string_view bytes) : bytes_(bytes) {}
+  size_t size() const override { return bytes_.size(); }
+  size_t read(uint64_t at, void* out, size_t size, const char*) const override {
+    return bytes_.copy(static_cast<char*>(out), size, std::min<uint64_t>(at, bytes_.size()));
+  }
+
+ private:
+  std::string_view bytes_;
+};
+
+at::ScalarType type_named(const std::string& name) {
+  for (int8_t i = 0; i < int8_t(at::ScalarType::NumOptions); ++i) {
+    if (name == c10::toString(at::ScalarType(i))) return at::ScalarType(i);
+  }
+  throw std::runtime_error("unknown type");
+}
+
+// The index decides what is read, and a record only of the size that follows from it: a checksum
+// keeps accidents out, not forgers, and an unpickler would believe whatever it is told.
+TensorMap unzipped(std::string_view bytes) {
+  caffe2::serialize::PyTorchStreamReader reader(std::make_shared<BytesReader>(bytes));
+  const auto record = [&](const std::string& name) {
+    if (reader.getRecordSize(name) > bytes.size()) throw std::runtime_error("larger than its file");
+    return reader.getRecord(name);
+  };
+  const auto [text, length] = record(kIndex);
+  const char* const begin = static_cast<const char*>(text.get());
+  const auto index = nlohmann::json::parse(begin, begin + length);
+  TensorMap tensors;
+  for (const auto& [name, entry] : index.items()) {
+    const auto [data, size] = record(fmt::format("data/{}", entry.at(2).get<uint64_t>()));
+    const auto type = type_named(entry.at(0).get<std::string>());
+    at::Tensor tensor = at::empty({int64_t(size / c10::elementSize(type))}, type);
+    if (tensor.nbytes() != size) throw std::runtime_error("a part of an element");
+    if (size) std::memcpy(tensor.data_ptr(), data.get(), size);
+    tensors[name] = tensor.view(entry.at(1).get<std::vector<int64_t>>());
+  }
+  return tensors;
 }
 
 }  // namespace
@@ -153,14 +211,13 @@ void write_atomically(const fs::path& path, std::string_view bytes) {
     ::unlink(temporary.c_str());
     throw;
   }
-  const Descriptor folder(path.has_parent_path() ? path.parent_path() : ".", O_RDONLY | O_DIRECTORY);
+  const Descriptor folder(path.has_parent_path() ? path.parent_path() : ".",
+                          O_RDONLY | O_DIRECTORY);
   if (folder.value() < 0 || ::fsync(folder.value()) != 0) fail(path.parent_path(), "cannot flush");
 }
 
 void write_tensors(const fs::path& path, const TensorMap& tensors) {
-  c10::Dict<std::string, at::Tensor> dict;
-  for (const auto& [name, tensor] : tensors) dict.insert(name, tensor.detach().contiguous().cpu());
-  std::string bytes = zip_of(dict);
+  std::string bytes = zip_of(tensors);
   TORCH_INTERNAL_ASSERT(bytes.compare(bytes.size() - kZipEndSize, 4, "PK\5\6") == 0);
   bytes[bytes.size() - 2] = char(kCommentSize);
   TORCH_INTERNAL_ASSERT(bytes.compare(kSizeAt, kSizeDigits, std::string(kSizeDigits, 'Z')) == 0);
@@ -172,17 +229,13 @@ void write_tensors(const fs::path& path, const TensorMap& tensors) {
 
 TensorMap read_tensors(const fs::path& path) {
   const std::string bytes = read_file(path);
-  std::string_view payload = checked_payload(path, bytes);
-  TensorMap tensors;
+  const std::string_view payload = checked_payload(path, bytes);
   try {
-    const c10::IValue value = torch::pickle_load(std::vector<char>(bytes.begin(), bytes.end()));
-    for (const auto& item : value.toGenericDict()) {
-      tensors[item.key().toStringRef()] = item.value().toTensor();
-    }
+    return unzipped(bytes);
   } catch (const std::exception&) {
-    throw CheckpointError(fmt::format("{}: not a dict of tensors ({} bytes)", path.string(), payload.size()));
+    throw CheckpointError(
+        fmt::format("{}: not a dict of tensors ({} bytes)", path.string(), payload.size()));
   }
-  return tensors;
 }
 
 at::Tensor text_tensor(const std::string& text) {

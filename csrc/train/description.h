@@ -1,4 +1,5 @@
-// What the `training` section of an experiment says. Plain data: filled by config, used by training.
+// What the `training` section of an experiment says. Plain data: filled by config, used by
+// training.
 #pragma once
 
 #include <cstdint>
@@ -11,10 +12,10 @@ struct OptimizerDescription {
   std::string kind;  // sgd, adam, adamw
   double lr = 0;
   double weight_decay = 0;
-  double momentum = 0;                      // sgd
-  bool nesterov = false;                    // sgd
-  std::vector<double> betas = {0.9, 0.999}; // adam, adamw
-  double eps = 1e-8;                        // adam, adamw
+  double momentum = 0;                       // sgd
+  bool nesterov = false;                     // sgd
+  std::vector<double> betas = {0.9, 0.999};  // adam, adamw
+  double eps = 1e-8;                         // adam, adamw
 };
 
 struct ScheduleDescription {
@@ -28,13 +29,13 @@ struct ScheduleDescription {
 struct Description {
   int64_t epochs = 0;
   int64_t batch_size = 0;
-  int64_t test_batch_size = 0;    // 0: as batch_size
+  int64_t test_batch_size = 0;  // 0: as batch_size
   OptimizerDescription optimizer;
   ScheduleDescription schedule;
   std::vector<int64_t> topk = {1, 5};
-  int64_t save_every = 0;         // steps between writes of last.pt; 0: at epoch ends only
-  int64_t keep_every = 0;         // epochs between checkpoints that are kept; 0: none
-  bool pictures = false;          // a picture of the wiring into wiring/ at every epoch's end
+  int64_t save_every = 0;  // steps between writes of last.pt; 0: at epoch ends only
+  int64_t keep_every = 0;  // epochs between checkpoints that are kept; 0: none
+  bool pictures = false;   // a picture of the wiring into wiring/ at every epoch's end
 };
 
 }  // namespace rewire::train

@@ -9,8 +9,9 @@
 
 namespace rewire::train {
 
-Sums evaluate(models::Model& model, const data::Dataset& dataset, const config::Experiment& experiment,
-              const std::atomic<int>* stop, const Watcher& watcher) {
+Sums evaluate(models::Model& model, const data::Dataset& dataset,
+              const config::Experiment& experiment, const std::atomic<int>* stop,
+              const Watcher& watcher) {
   const torch::InferenceMode guard;
   const auto start = std::chrono::steady_clock::now();
   const Description& training = experiment.training;
@@ -27,8 +28,11 @@ Sums evaluate(models::Model& model, const data::Dataset& dataset, const config::
     sums.add(answer.value, answer.logits, batch->labels);
     sums.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     if (watcher.step) {
-      watcher.step({.training = false, .batch = batch->index + 1, .batches = loader.num_batches(),
-                    .loss = sums.loss(), .top1 = sums.top(0),
+      watcher.step({.training = false,
+                    .batch = batch->index + 1,
+                    .batches = loader.num_batches(),
+                    .loss = sums.loss(),
+                    .top1 = sums.top(0),
                     .images_per_second = double(sums.images()) / sums.seconds,
                     .seconds_left = sums.seconds / double(batch->index + 1) *
                                     double(loader.num_batches() - batch->index - 1)});

@@ -9,10 +9,11 @@
 namespace rewire::train {
 namespace {
 
-[[noreturn]] void refuse(const models::Model& model, const at::Tensor& images, const std::string& where) {
+// Throws NumberError where the images or the model's tensors are not finite.
+void refuse_not_finite(const models::Model& model, const at::Tensor& images,
+                       const std::string& where) {
   if (!images.isfinite().all().item<bool>()) throw NumberError("input is not finite: " + where);
   check_finite(model, where);
-  throw NumberError("the loss is not finite: " + where);
 }
 
 }  // namespace
@@ -22,12 +23,15 @@ Forward forward(models::Model& model, const data::Batch& batch, const std::strin
   try {
     result.logits = model.module.forward({batch.images}).toTensor();
     result.loss = at::cross_entropy_loss(result.logits, batch.labels);
-  } catch (const std::exception& error) {  // selection refuses NaN weights
-    if (std::string(error.what()).find("NaN") == std::string::npos) throw;
-    refuse(model, batch.images, where);
+  } catch (const std::exception&) {  // selection refuses NaN weights: name the culprit
+    refuse_not_finite(model, batch.images, where);
+    throw;
   }
   result.value = result.loss.item<double>();
-  if (!std::isfinite(result.value)) refuse(model, batch.images, where);
+  if (!std::isfinite(result.value)) {
+    refuse_not_finite(model, batch.images, where);
+    throw NumberError("the loss is not finite: " + where);
+  }
   return result;
 }
 

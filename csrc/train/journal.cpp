@@ -24,16 +24,15 @@ Row row_of(int64_t epoch, const char* split, const Sums& sums) {
 graph::Picture picture_of(const models::Model& model, const models::Wiring& wiring) {
   const at::Tensor weights = models::weights_in_use(model, wiring).to(at::kFloat).contiguous();
   const at::Tensor readable = wiring.readable.to(at::kByte).contiguous();
-  return graph::draw_matrix(
-      weights.size(0), weights.size(1),
-      {weights.const_data_ptr<float>(), size_t(weights.numel())},
-      {readable.const_data_ptr<uint8_t>(), size_t(readable.numel())});
+  return graph::draw_matrix(weights.size(0), weights.size(1),
+                            {weights.const_data_ptr<float>(), size_t(weights.numel())},
+                            {readable.const_data_ptr<uint8_t>(), size_t(readable.numel())});
 }
 
 }  // namespace
 
 Journal::Journal(const RunFolder& folder, const RunState& state)
-    : pictures_(folder.wiring()), metrics_(folder.metrics(), state.epoch), events_(folder.root()) {}
+    : folder_(folder.wiring()), metrics_(folder.metrics(), state.epoch), events_(folder.root()) {}
 
 void Journal::count_changes(RunState& state) {
   edges_changed_ = 0;
@@ -44,8 +43,7 @@ void Journal::count_changes(RunState& state) {
   }
 }
 
-void Journal::epoch(const config::Experiment& experiment, RunState& state, const Sums& test,
-                    double rate) {
+void Journal::epoch(RunState& state, const Sums& test, double rate) {
   count_changes(state);
   const models::EdgeCount edges = models::count_edges(state.model);
   Row train = row_of(state.epoch, "train", state.sums);
@@ -59,25 +57,25 @@ void Journal::epoch(const config::Experiment& experiment, RunState& state, const
 
   curves(train);
   curves(tested);
-  picture(state.model, state.epoch, experiment.training.pictures);
 }
 
 void Journal::curves(const Row& row) {
   const std::string split = row["split"];
   for (const auto& [key, value] : row.items()) {
     if (key == "epoch" || key == "split" || key == "images") continue;
-    events_.scalar(fmt::format("{}/{}", key, split), row["epoch"].get<int64_t>(), value.get<float>());
+    events_.scalar(fmt::format("{}/{}", key, split), row["epoch"].get<int64_t>(),
+                   value.get<float>());
   }
 }
 
-void Journal::picture(const models::Model& model, int64_t epoch, bool to_file) {
+void Journal::pictures(const models::Model& model, int64_t epoch, bool to_files) {
   for (const models::Wiring& wiring : model.wirings) {
     const graph::Picture picture = picture_of(model, wiring);
     const std::string png = data::encode_png(picture.width, picture.height, picture.rgb);
     events_.image("wiring/" + wiring.name, epoch, picture.width, picture.height, png);
-    if (!to_file) continue;
-    std::filesystem::create_directories(pictures_);
-    write_atomically(pictures_ / fmt::format("{}_epoch_{}.png", wiring.name, epoch), png);
+    if (!to_files) continue;
+    std::filesystem::create_directories(folder_);
+    write_atomically(folder_ / fmt::format("{}_epoch_{}.png", wiring.name, epoch), png);
   }
 }
 

@@ -15,9 +15,12 @@ class Journal {
   // Keeps the rows of the epochs before the one in progress.
   Journal(const RunFolder& folder, const RunState& state);
 
-  // Writes down the epoch that ends now, and remembers its edges in state.edges_before. `rate` is the
-  // learning rate of its last step.
-  void epoch(const config::Experiment& experiment, RunState& state, const Sums& test, double rate);
+  // Writes down the epoch that ends now, and remembers its edges in state.edges_before. `rate` is
+  // the learning rate of its last step. Throws Error where metrics.jsonl cannot be written.
+  void epoch(RunState& state, const Sums& test, double rate);
+
+  // Draws the wired layers of an epoch, for TensorBoard and, where `to_files`, into wiring/.
+  void pictures(const models::Model& model, int64_t epoch, bool to_files);
 
   // Edges kept at the end of the last epoch written and not at the end of the one before.
   int64_t edges_changed() const { return edges_changed_; }
@@ -25,9 +28,8 @@ class Journal {
  private:
   void count_changes(RunState& state);
   void curves(const nlohmann::ordered_json& row);
-  void picture(const models::Model& model, int64_t epoch, bool to_file);
 
-  std::filesystem::path pictures_;
+  std::filesystem::path folder_;  // of the pictures
   MetricsFile metrics_;
   EventFile events_;
   int64_t edges_changed_ = 0;

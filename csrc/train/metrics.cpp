@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
+#include "error.h"
 #include "train/checkpoint_file.h"
 
 namespace rewire::train {
@@ -44,7 +45,7 @@ void Sums::load(const at::Tensor& tensor) {
   for (size_t i = 0; i < hits_.size(); ++i) hits_[i] = int64_t(value[3 + i]);
 }
 
-MetricsFile::MetricsFile(const std::filesystem::path& file, int64_t next_epoch) {
+MetricsFile::MetricsFile(const std::filesystem::path& file, int64_t next_epoch) : file_(file) {
   std::string kept;
   std::ifstream old(file);
   for (std::string line; std::getline(old, line);) {
@@ -56,6 +57,9 @@ MetricsFile::MetricsFile(const std::filesystem::path& file, int64_t next_epoch) 
   stream_.open(file, std::ios::app);
 }
 
-void MetricsFile::write(const nlohmann::ordered_json& row) { stream_ << row.dump() << std::endl; }
+void MetricsFile::write(const nlohmann::ordered_json& row) {
+  stream_ << row.dump() << std::endl;
+  if (!stream_) throw Error(1, file_.string() + ": cannot be written");
+}
 
 }  // namespace rewire::train

@@ -10,8 +10,8 @@
 
 namespace rewire::train {
 
-// Loss and top-k hits summed over images. Kept in double, so that the sums of an epoch do not depend
-// on where it was interrupted.
+// Loss and top-k hits summed over images. Kept in double, so that the sums of an epoch do not
+// depend on where it was interrupted.
 class Sums {
  public:
   explicit Sums(std::vector<int64_t> topk) : topk_(std::move(topk)), hits_(topk_.size(), 0) {}
@@ -22,7 +22,9 @@ class Sums {
   int64_t images() const { return images_; }
   double loss() const { return images_ ? loss_ / double(images_) : 0; }
   // Per cent of the images whose label is among the k largest logits, for topk[index].
-  double top(size_t index) const { return images_ ? 100.0 * double(hits_[index]) / double(images_) : 0; }
+  double top(size_t index) const {
+    return images_ ? 100.0 * double(hits_[index]) / double(images_) : 0;
+  }
   // {"loss": ..., "top1": ..., "top5": ..., "images": ...}
   nlohmann::ordered_json json() const;
 
@@ -43,12 +45,14 @@ class Sums {
 // metrics.jsonl: one object an epoch and split, a line each, flushed as written.
 class MetricsFile {
  public:
-  // Keeps the rows of epochs before `next_epoch` (0: none) and drops the others, a half-written last
-  // line too.
+  // Keeps the rows of epochs before `next_epoch` (0: none) and drops the others, a half-written
+  // last line too.
   MetricsFile(const std::filesystem::path& file, int64_t next_epoch);
+  // Throws Error (exit 1) where the row cannot be written.
   void write(const nlohmann::ordered_json& row);
 
  private:
+  std::filesystem::path file_;
   std::ofstream stream_;
 };
 

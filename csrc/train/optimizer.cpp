@@ -17,7 +17,8 @@ std::unique_ptr<optim::Optimizer> make(const OptimizerDescription& description,
         .weight_decay(description.weight_decay);
   };
   if (description.kind == "adam") {
-    return std::make_unique<optim::Adam>(parameters, adam_options(optim::AdamOptions(description.lr)));
+    return std::make_unique<optim::Adam>(parameters,
+                                         adam_options(optim::AdamOptions(description.lr)));
   }
   if (description.kind == "adamw") {
     return std::make_unique<optim::AdamW>(parameters,
@@ -89,7 +90,7 @@ void Optimizer::load(const TensorMap& tensors) {
       const auto found = tensors.find(prefix + what);
       if (found == tensors.end() ||
           (std::string(what) != "step" && found->second.sizes() != parameter.tensor.sizes())) {
-        throw CheckpointError("checkpoint: no usable " + prefix + what);
+        throw CheckpointError("no usable " + prefix + what);
       }
       return found->second;
     };

@@ -9,6 +9,8 @@
 #include <cstring>
 
 #include "error.h"
+#include "train/checkpoint_file.h"
+#include "train/run_state.h"
 
 namespace rewire::train {
 
@@ -16,13 +18,20 @@ namespace fs = std::filesystem;
 
 RunFolder::RunFolder(const fs::path& root) : root_(root) {
   std::error_code error;
+  const bool foreign = fs::exists(root_, error) && !fs::is_empty(root_, error) &&
+                       !fs::exists(root_ / "checkpoints", error);
+  if (foreign)
+    throw ConfigError(root_.string() + ": not an experiment's folder; name another --output");
   fs::create_directories(root_ / "checkpoints", error);
   if (error) throw Error(1, root_.string() + ": cannot be made: " + error.message());
   const fs::path file = root_ / ".lock";
   lock_ = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
   if (lock_ < 0) throw Error(1, file.string() + ": " + std::strerror(errno));
   if (::flock(lock_, LOCK_EX | LOCK_NB) != 0) {
+    const int cause = errno;
     ::close(lock_);
+    if (cause != EWOULDBLOCK)
+      throw Error(1, file.string() + ": cannot lock: " + std::strerror(cause));
     throw ConfigError(root_.string() + ": in use by another run; name another --output");
   }
 }
@@ -48,12 +57,36 @@ std::vector<fs::path> RunFolder::checkpoints() const {
 }
 
 void RunFolder::clear() {
-  for (const fs::path& file : checkpoints()) fs::remove(file);
-  fs::remove(metrics());
-  fs::remove_all(wiring());
-  for (const auto& entry : fs::directory_iterator(root_)) {
-    if (entry.path().filename().string().starts_with("events.out.tfevents.")) fs::remove(entry.path());
+  const auto remove_in = [](const fs::path& folder, const auto& ours) {
+    std::error_code error;  // no such folder: nothing to remove
+    for (const auto& entry : fs::directory_iterator(folder, error)) {
+      if (ours(entry.path().filename().string())) fs::remove(entry.path());
+    }
+  };
+  remove_in(root_ / "checkpoints", [](const std::string& name) {
+    return name.ends_with(".pt") || name.ends_with(".pt.tmp");
+  });
+  remove_in(root_, [](const std::string& name) {
+    return name == "metrics.jsonl" || name.starts_with("events.out.tfevents.");
+  });
+  remove_in(wiring(), [](const std::string& name) {
+    return name.find("_epoch_") != std::string::npos && name.ends_with(".png");
+  });
+  std::error_code kept;  // where somebody else's files are left
+  fs::remove(wiring(), kept);
+}
+
+bool RunFolder::drop_checkpoints_after(int64_t epochs) {
+  bool best_dropped = false;
+  for (const fs::path& file : checkpoints()) {
+    try {
+      if (finished_epochs(read_tensors(file), file) <= epochs) continue;
+    } catch (const CheckpointError&) {  // a damaged one is of no use to anybody
+    }
+    best_dropped |= file == checkpoint("best");
+    fs::remove(file);
   }
+  return best_dropped;
 }
 
 }  // namespace rewire::train

@@ -8,8 +8,9 @@ namespace rewire::train {
 
 class RunFolder {
  public:
-  // Makes the folder and locks it until destruction; the lock goes with the process, however it dies.
-  // Throws ConfigError where another process holds it, Error where it cannot be written.
+  // Makes the folder and locks it until destruction; the lock goes with the process, however it
+  // dies. Throws ConfigError where it holds other things than an experiment's or another process
+  // has it, Error where it cannot be written.
   explicit RunFolder(const std::filesystem::path& root);
   ~RunFolder();
   RunFolder(const RunFolder&) = delete;
@@ -23,8 +24,11 @@ class RunFolder {
   std::filesystem::path checkpoint(const std::string& name) const;
   // Where to go on: last.pt, then the others, newest first, so that a damaged one has a fallback.
   std::vector<std::filesystem::path> checkpoints() const;
-  // Removes what an earlier training left.
+  // Removes what an earlier training left, and nothing else.
   void clear();
+  // Removes the checkpoints of which more than `epochs` epochs had ended, and damaged ones. Returns
+  // whether best.pt was among them.
+  bool drop_checkpoints_after(int64_t epochs);
 
  private:
   std::filesystem::path root_;

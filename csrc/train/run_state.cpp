@@ -1,6 +1,8 @@
 #include "train/run_state.h"
 
 #include <ATen/CPUGeneratorImpl.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "error.h"
 
@@ -29,21 +31,62 @@ const at::Tensor& find(const TensorMap& tensors, const std::string& name,
   return found->second;
 }
 
-void refuse_other(const std::filesystem::path& path, const std::string& text,
-                  const config::Experiment& experiment) {
-  config::Experiment saved;
+config::Experiment saved_experiment(const std::filesystem::path& path, const std::string& text) {
   try {
-    saved = config::parse(text, path.string());
+    return config::parse(text, path.string());
   } catch (const ConfigError& error) {
     throw CheckpointError(std::string("its experiment cannot be read: ") + error.what());
   }
+}
+
+void refuse_other(const std::filesystem::path& path, const std::string& text,
+                  const config::Experiment& experiment) {
+  const config::Experiment saved = saved_experiment(path, text);
   if (decisive(saved) != decisive(experiment)) {
     throw CheckpointError(path.string() + ": a checkpoint of another experiment ('" + saved.name +
                           "'); name another --output, or start over with --resume never");
   }
 }
 
-void load_tensors(const std::filesystem::path& path, const TensorMap& tensors, models::Model& model) {
+// All that a checkpoint of `state` holds.
+TensorMap tensors_of(const config::Experiment& experiment, const RunState& state) {
+  TensorMap tensors;
+  tensors["config"] = text_tensor(config::to_yaml(experiment));
+  for (const auto& [name, tensor] : script::named_tensors(state.model.module)) {
+    tensors[kModel + name] = tensor;
+  }
+  state.optimizer.save(tensors);
+  tensors["generator"] = at::Generator(at::detail::getDefaultCPUGenerator()).get_state();
+  tensors["progress.epoch"] = integer(state.epoch);
+  tensors["progress.step_in_epoch"] = integer(state.step_in_epoch);
+  tensors["progress.sums"] = state.sums.tensor();
+  tensors["progress.best"] = at::tensor({state.best.top1, double(state.best.epoch)}, at::kDouble);
+  tensors["progress.last"] = at::tensor({state.last.top1, state.last.loss}, at::kDouble);
+  tensors["progress.seconds"] = at::scalar_tensor(state.seconds, at::kDouble);
+  for (size_t i = 0; i < state.edges_before.size(); ++i) {
+    tensors["edges_before." + state.model.wirings[i].name] = state.edges_before[i];
+  }
+  return tensors;
+}
+
+// Everything that this program would write must be there in its type and shape, but for the text of
+// the experiment. A fresh optimiser has no state: it checks its own.
+void refuse_unlike(const std::filesystem::path& path, const TensorMap& tensors,
+                   const TensorMap& own) {
+  for (const auto& [name, expected] : own) {
+    if (name == "config") continue;
+    const at::Tensor& given = find(tensors, name, path);
+    if (given.scalar_type() == expected.scalar_type() && given.sizes() == expected.sizes())
+      continue;
+    throw CheckpointError(
+        fmt::format("{}: {}: expected {} [{}], got {} [{}]", path.string(), name,
+                    c10::toString(expected.scalar_type()), fmt::join(expected.sizes(), ", "),
+                    c10::toString(given.scalar_type()), fmt::join(given.sizes(), ", ")));
+  }
+}
+
+void load_tensors(const std::filesystem::path& path, const TensorMap& tensors,
+                  models::Model& model) {
   TensorMap state;
   for (const auto& [name, tensor] : tensors) {
     if (name.starts_with(kModel)) state[name.substr(kModel.size())] = tensor;
@@ -67,48 +110,50 @@ RunState::RunState(const config::Experiment& experiment, models::Model built)
 
 void save_checkpoint(const std::filesystem::path& path, const config::Experiment& experiment,
                      const RunState& state) {
-  TensorMap tensors;
-  tensors["config"] = text_tensor(config::to_yaml(experiment));
-  for (const auto& [name, tensor] : script::named_tensors(state.model.module)) {
-    tensors[kModel + name] = tensor;
-  }
-  state.optimizer.save(tensors);
-  tensors["generator"] = at::Generator(at::detail::getDefaultCPUGenerator()).get_state();
-  tensors["progress.epoch"] = integer(state.epoch);
-  tensors["progress.step_in_epoch"] = integer(state.step_in_epoch);
-  tensors["progress.sums"] = state.sums.tensor();
-  tensors["progress.best"] = at::tensor({state.best.top1, double(state.best.epoch)}, at::kDouble);
-  tensors["progress.last"] = at::tensor({state.last.top1, state.last.loss}, at::kDouble);
-  tensors["progress.seconds"] = at::scalar_tensor(state.seconds, at::kDouble);
-  for (size_t i = 0; i < state.edges_before.size(); ++i) {
-    tensors["edges_before." + state.model.wirings[i].name] = state.edges_before[i];
-  }
-  write_tensors(path, tensors);
+  write_tensors(path, tensors_of(experiment, state));
 }
 
-void load_checkpoint(const std::filesystem::path& path, const config::Experiment& experiment,
-                     RunState& state) {
-  const TensorMap tensors = read_tensors(path);
-  const auto get = [&](const std::string& name) { return find(tensors, name, path); };
-  refuse_other(path, tensor_text(get("config")), experiment);
+void restore(const std::filesystem::path& path, const TensorMap& tensors,
+             const config::Experiment& experiment, RunState& state) {
+  refuse_other(path, tensor_text(find(tensors, "config", path)), experiment);
   load_tensors(path, tensors, state.model);
-  state.optimizer.load(tensors);
-  state.epoch = get("progress.epoch").item<int64_t>();
-  state.step_in_epoch = get("progress.step_in_epoch").item<int64_t>();
-  state.sums.load(get("progress.sums"));
-  state.best = {get("progress.best")[0].item<double>(), int64_t(get("progress.best")[1].item<double>())};
-  state.last = {get("progress.last")[0].item<double>(), get("progress.last")[1].item<double>()};
-  state.seconds = get("progress.seconds").item<double>();
-  for (size_t i = 0; i < state.edges_before.size(); ++i) {
-    state.edges_before[i] = get("edges_before." + state.model.wirings[i].name);
+  refuse_unlike(path, tensors, tensors_of(experiment, state));
+  const auto get = [&](const std::string& name) { return tensors.at("progress." + name); };
+  try {
+    state.optimizer.load(tensors);
+    at::Generator(at::detail::getDefaultCPUGenerator()).set_state(tensors.at("generator"));
+  } catch (const c10::Error& error) {
+    throw CheckpointError(path.string() + ": " + error.what_without_backtrace());
+  } catch (const CheckpointError& error) {
+    throw CheckpointError(path.string() + ": " + error.what());
   }
-  at::Generator(at::detail::getDefaultCPUGenerator()).set_state(get("generator"));
+  state.epoch = get("epoch").item<int64_t>();
+  state.step_in_epoch = get("step_in_epoch").item<int64_t>();
+  if (state.epoch < 0 || state.step_in_epoch < 0) {
+    throw CheckpointError(path.string() + ": its place in the training is negative");
+  }
+  state.sums.load(get("sums"));
+  state.best = {get("best")[0].item<double>(), int64_t(get("best")[1].item<double>())};
+  state.last = {get("last")[0].item<double>(), get("last")[1].item<double>()};
+  state.seconds = get("seconds").item<double>();
+  for (size_t i = 0; i < state.edges_before.size(); ++i) {
+    state.edges_before[i] = tensors.at("edges_before." + state.model.wirings[i].name);
+  }
 }
 
-int64_t load_model(const std::filesystem::path& path, models::Model& model) {
+Origin load_model(const std::filesystem::path& path, models::Model& model) {
   const TensorMap tensors = read_tensors(path);
   load_tensors(path, tensors, model);
-  return find(tensors, "progress.epoch", path).item<int64_t>();
+  return {saved_experiment(path, tensor_text(find(tensors, "config", path))),
+          finished_epochs(tensors, path)};
+}
+
+int64_t finished_epochs(const TensorMap& tensors, const std::filesystem::path& path) {
+  const at::Tensor& epoch = find(tensors, "progress.epoch", path);
+  if (epoch.dim() != 0 || epoch.scalar_type() != at::kLong) {
+    throw CheckpointError(path.string() + ": progress.epoch: expected a number");
+  }
+  return epoch.item<int64_t>();
 }
 
 }  // namespace rewire::train

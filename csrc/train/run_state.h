@@ -26,9 +26,9 @@ struct LastTest {
 struct RunState {
   models::Model model;
   Optimizer optimizer;
-  int64_t epoch = 0;          // the epoch in progress
-  int64_t step_in_epoch = 0;  // optimiser steps of it that were taken
-  Sums sums;                  // of those steps
+  int64_t epoch = 0;                     // the epoch in progress
+  int64_t step_in_epoch = 0;             // optimiser steps of it that were taken
+  Sums sums;                             // of those steps
   std::vector<at::Tensor> edges_before;  // per wired layer, its edges when the last epoch ended
   Best best;
   LastTest last;
@@ -43,13 +43,21 @@ struct RunState {
 void save_checkpoint(const std::filesystem::path& path, const config::Experiment& experiment,
                      const RunState& state);
 
-// Throws CheckpointError where the file is damaged, of another experiment (any key but
-// training.epochs and those that change no number differs) or its tensors do not fit.
-void load_checkpoint(const std::filesystem::path& path, const config::Experiment& experiment,
-                     RunState& state);
+// Sets `state` to what a checkpoint holds; `path` names it in complaints.
+// Throws CheckpointError where it is of another experiment (any key but training.epochs and those
+// that change no number differs) or its tensors are not those that this program would write.
+void restore(const std::filesystem::path& path, const TensorMap& tensors,
+             const config::Experiment& experiment, RunState& state);
 
-// The parameters and buffers alone, from a checkpoint of whatever experiment. Returns the epochs it
-// was trained for. Throws CheckpointError with the missing, unexpected and mismatched names.
-int64_t load_model(const std::filesystem::path& path, models::Model& model);
+// The epochs that had ended when a checkpoint was written.
+int64_t finished_epochs(const TensorMap& tensors, const std::filesystem::path& path);
+
+// The parameters and buffers alone, from a checkpoint of whatever experiment.
+// Throws CheckpointError with the missing, unexpected and mismatched names.
+struct Origin {
+  config::Experiment experiment;
+  int64_t epochs = 0;  // that had ended
+};
+Origin load_model(const std::filesystem::path& path, models::Model& model);
 
 }  // namespace rewire::train

@@ -21,10 +21,10 @@ struct Extent {
 //   constant:              lr
 //   multistep:             lr gamma^(milestones <= e)
 //   exponential:           lr gamma^(e - w)
-//   cosine, iteration:     0.5 lr (1 + cos(pi (step - w b + 1) / ((E - w) b))), so 0 at the last step
-//   cosine, epoch:         0.5 lr (1 + cos(pi (e - w) / (E - w)))
-//   linear, epoch:         lr (1 - (e - w) / (E - w))
-//   linear, iteration:     the same, less lr / (E - w) x batch_size / images for each step of the
+//   cosine, iteration:     0.5 lr (1 + cos(pi (step - w b + 1) / ((E - w) b))), so 0 at the last
+//   step cosine, epoch:         0.5 lr (1 + cos(pi (e - w) / (E - w))) linear, epoch:         lr (1
+//   - (e - w) / (E - w)) linear, iteration:     the same, less lr / (E - w) x batch_size / images
+//   for each step of the
 //                          epoch up to this one, a smaller last batch counting in full; at least 0
 // Source: the published code of Wortsman, Farhadi, Rastegari 2019, which lets `linear` end below 0.
 double learning_rate(const ScheduleDescription& schedule, double lr, const Extent& extent,

@@ -55,31 +55,44 @@ class Training {
 
   void start_or_resume() {
     if (options_.resume != "auto" && options_.resume != "never") {
-      load_checkpoint(options_.resume, experiment_, state_);
-      return note(fmt::format("going on from {}", options_.resume));
+      return go_on_from(options_.resume, read_tensors(options_.resume), /*rewind=*/true);
     }
-    const auto candidates = options_.resume == "auto" ? folder_.checkpoints() : std::vector<fs::path>();
+    const auto candidates =
+        options_.resume == "auto" ? folder_.checkpoints() : std::vector<fs::path>();
     for (const fs::path& candidate : candidates) {
-      if (!readable(candidate)) continue;
-      load_checkpoint(candidate, experiment_, state_);
-      return note(fmt::format("going on from {}, epoch {}, step {}", candidate.string(), state_.epoch,
-                              state_.step_in_epoch));
+      if (const auto tensors = readable(candidate)) return go_on_from(candidate, *tensors, false);
     }
     if (!candidates.empty()) {
-      throw CheckpointError(notes_.front() + "; no other checkpoint is whole (--resume never starts over)");
+      throw CheckpointError(notes_.front() +
+                            "; no other checkpoint is whole; start over with --resume never");
     }
     folder_.clear();
     save_checkpoint(folder_.checkpoint("init"), experiment_, state_);
   }
 
-  bool readable(const fs::path& candidate) {
+  // The tensors of a checkpoint, or nothing where it is damaged.
+  std::optional<TensorMap> readable(const fs::path& candidate) {
     try {
-      read_tensors(candidate);
-      return true;
+      return read_tensors(candidate);
     } catch (const CheckpointError& error) {
       note(error.what());
-      return false;
+      return std::nullopt;
     }
+  }
+
+  // rewind: the folder may hold later checkpoints, which then belong to a future that is given up.
+  void go_on_from(const fs::path& file, const TensorMap& tensors, bool rewind) {
+    restore(file, tensors, experiment_, state_);
+    const int64_t batch = experiment_.training.batch_size;
+    if (state_.step_in_epoch > (train_set_.size() + batch - 1) / batch) {
+      throw CheckpointError(file.string() + ": its place lies beyond the end of an epoch");
+    }
+    if (rewind) {
+      if (folder_.drop_checkpoints_after(state_.epoch)) state_.best = {};
+      save("last");
+    }
+    note(fmt::format("going on from {}: epoch {}, step {}", file.string(), state_.epoch + 1,
+                     state_.step_in_epoch + 1));
   }
 
   // What is found while nothing may be logged yet: everything is checked first.
@@ -88,11 +101,12 @@ class Training {
   void announce() {
     write_atomically(folder_.config(), config::to_yaml(experiment_));
     const models::EdgeCount edges = models::count_edges(state_.model);
-    log(fmt::format("{}: {} training images, {} test images, {} parameters, {} edges kept of which {} "
-                    "are read, {} threads, in {}",
-                    experiment_.name, train_set_.size(), test_set_.size(),
-                    models::count_parameters(state_.model), edges.kept, edges.in_use,
-                    at::get_num_threads(), folder_.root().string()));
+    log(fmt::format(
+        "{}: {} training images, {} test images, {} parameters, {} edges kept of which {} "
+        "are read, {} threads, in {}",
+        experiment_.name, train_set_.size(), test_set_.size(),
+        models::count_parameters(state_.model), edges.kept, edges.in_use, at::get_num_threads(),
+        folder_.root().string()));
     for (const std::string& line : notes_) log(line);
   }
 
@@ -134,7 +148,7 @@ class Training {
                          state_.epoch * batches + step_in_epoch);
   }
   std::string where() const {
-    return fmt::format("epoch {}, step {}", state_.epoch, state_.step_in_epoch);
+    return fmt::format("epoch {}, step {}", state_.epoch + 1, state_.step_in_epoch + 1);
   }
 
   void step(const data::Batch& batch, int64_t batches) {
@@ -150,11 +164,22 @@ class Training {
     images_seconds_ += seconds_since(start);
   }
 
+  // Pictures are a by-product: training goes on without them.
+  void draw_wiring() {
+    try {
+      journal_->pictures(state_.model, state_.epoch, experiment_.training.pictures);
+    } catch (const std::exception& error) {
+      log(fmt::format("no picture of the wiring: {}", error.what()));
+    }
+  }
+
   // `rate`: the learning rate of the epoch's last step.
   void end_epoch(const Sums& test, double rate) {
     const bool best = test.top(0) > state_.best.top1;
-    journal_->epoch(experiment_, state_, test, rate);
-    log(fmt::format("epoch {}/{}: train loss {:.4f} top1 {:.2f} %, test loss {:.4f} top1 {:.2f} %, "
+    journal_->epoch(state_, test, rate);
+    draw_wiring();
+    log(
+        fmt::format("epoch {}/{}: train loss {:.4f} top1 {:.2f} %, test loss {:.4f} top1 {:.2f} %, "
                     "{} edges changed, {:.0f} images/s",
                     state_.epoch + 1, experiment_.training.epochs, state_.sums.loss(),
                     state_.sums.top(0), test.loss(), test.top(0), journal_->edges_changed(),
@@ -174,11 +199,16 @@ class Training {
   void report(const data::Batch& batch, int64_t batches) const {
     if (!options_.watcher.step) return;
     const double rate = double(state_.sums.images()) / state_.sums.seconds;
-    const double images_left =
-        double((experiment_.training.epochs - state_.epoch) * train_set_.size() - state_.sums.images());
-    options_.watcher.step({.training = true, .epoch = state_.epoch, .epochs = experiment_.training.epochs,
-                           .batch = batch.index + 1, .batches = batches, .loss = state_.sums.loss(),
-                           .top1 = state_.sums.top(0), .images_per_second = rate,
+    const double images_left = double(
+        (experiment_.training.epochs - state_.epoch) * train_set_.size() - state_.sums.images());
+    options_.watcher.step({.training = true,
+                           .epoch = state_.epoch,
+                           .epochs = experiment_.training.epochs,
+                           .batch = batch.index + 1,
+                           .batches = batches,
+                           .loss = state_.sums.loss(),
+                           .top1 = state_.sums.top(0),
+                           .images_per_second = rate,
                            .seconds_left = images_left / rate});
   }
 

@@ -16,11 +16,11 @@ namespace rewire::train {
 // Where a pass over the data stands, after each batch.
 struct StepReport {
   bool training = true;
-  int64_t epoch = 0;   // from 0
+  int64_t epoch = 0;  // from 0
   int64_t epochs = 0;
-  int64_t batch = 0;   // batches done
+  int64_t batch = 0;  // batches done
   int64_t batches = 0;
-  double loss = 0;     // means so far
+  double loss = 0;  // means so far
   double top1 = 0;
   double images_per_second = 0;
   double seconds_left = 0;  // of the whole training, at this speed
@@ -33,9 +33,9 @@ struct Watcher {
 };
 
 struct RunOptions {
-  std::filesystem::path output;     // the experiment's folder
+  std::filesystem::path output;  // the experiment's folder
   std::filesystem::path data_root;
-  std::string resume = "auto";      // auto, never, or a checkpoint's path
+  std::string resume = "auto";  // auto, never, or a checkpoint's path
   // Set to a signal's number to stop: the step in work is finished, a checkpoint written.
   const std::atomic<int>* stop = nullptr;
   Watcher watcher;
@@ -45,8 +45,8 @@ struct RunResult {
   double top1 = 0;  // per cent, test set, after the last finished epoch
   double loss = 0;
   double best_top1 = 0;
-  int64_t epochs = 0;  // finished
-  double seconds = 0;  // of training and testing, earlier parts of a resumed run included
+  int64_t epochs = 0;            // finished
+  double seconds = 0;            // of training and testing, earlier parts of a resumed run included
   double images_per_second = 0;  // training images, in this process
   models::EdgeCount edges;
   int64_t edges_moved = 0;  // kept now and not at the start
@@ -56,15 +56,15 @@ struct RunResult {
 };
 
 // Trains `experiment` in options.output, going on from a checkpoint there where options.resume says
-// so. The same experiment gives the same bits at equal threads, however often it was interrupted and
-// whatever data.workers is.
-// Throws ConfigError, DataError, CheckpointError and NumberError (a loss, a weight or an input that
-// is not finite; the last checkpoint is kept).
+// so. The same experiment gives the same bits at equal threads, however often it was interrupted
+// and whatever data.workers is. Throws ConfigError, DataError, CheckpointError and NumberError (a
+// loss, a weight or an input that is not finite; the last checkpoint is kept).
 RunResult run(const config::Experiment& experiment, const RunOptions& options);
 
 // Loss and accuracy of `model` on a data set, in evaluation mode, without gradients. `stop` as in
 // RunOptions; a stopped pass gives the sums so far.
-Sums evaluate(models::Model& model, const data::Dataset& dataset, const config::Experiment& experiment,
-              const std::atomic<int>* stop = nullptr, const Watcher& watcher = {});
+Sums evaluate(models::Model& model, const data::Dataset& dataset,
+              const config::Experiment& experiment, const std::atomic<int>* stop = nullptr,
+              const Watcher& watcher = {});
 
 }  // namespace rewire::train

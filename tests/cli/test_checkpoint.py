@@ -1,9 +1,11 @@
 """evaluate, predict and export: what a checkpoint is good for, and checkpoints that are not."""
 
 import gzip
+import io
 import json
 import os
 import struct
+import zipfile
 import zlib
 
 import pytest
@@ -140,7 +142,7 @@ def test_predict(trained, tmp_path):
         assert entry["probability"] == max(probabilities.values())
     lines = trained(*arguments).check().out.splitlines()
     assert [line.split(": ")[0] for line in lines] == [str(image), str(large)]
-    assert lines[0].split(": ")[1].startswith(result["predictions"][0]["class"] + " (")
+    assert lines[0].split(": ")[1].startswith(result["predictions"][0]["class"] + " ")
 
 
 def test_predict_what_is_no_image(trained, tmp_path):
@@ -210,3 +212,45 @@ def test_a_checkpoint_of_another_architecture(trained):
     done.refused(4, "does not fit this model: missing: graph.mask\n")
     done = trained(*evaluate, model__layers=2).refused(4, "does not fit this model: unexpected: norm.2.")
     assert "; mismatched: norm.1." in done.err
+
+
+def sealed(records):
+    """A zip with a checkpoint's checksums, whatever it holds."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, data in ({"version": b"3\n"} | records).items():
+            archive.writestr(f"archive/{name}", data)
+    payload = bytearray(file.getvalue())
+    payload[-2] = 56  # of the comment that follows
+    return payload + b"rewire-checkpoint 1 size=%016x crc32=%08x" % (len(payload), zlib.crc32(payload))
+
+
+FORGED = {
+    "no index": {"data.pkl": b"\x80\x02cposix\nsystem\nX\x0a\x00\x00\x00touch here\x85R."},
+    "nested pickle": {"data.pkl": b"\x80\x02K\x01" + b"\x85" * 1_000_000 + b"."},
+    "no json": {"index.json": b"{"},
+    "nested": {"index.json": b"[" * 1_000_000},
+    "list": {"index.json": b"[1, 2]"},
+    "no entry": {"index.json": b'{"w": 3}'},
+    "no record": {"index.json": b'{"w": ["Float", [1], 0]}'},
+    "type": {"index.json": b'{"w": ["Floaty", [1], 0]}', "data/0": b"1234"},
+    "too large": {"index.json": b'{"w": ["Float", [1000000], 0]}', "data/0": b"1234"},
+    "larger than memory": {"index.json": b'{"w": ["Float", [9000000000000000000, 9], 0]}', "data/0": b"1234"},
+    "negative": {"index.json": b'{"w": ["Float", [-2], 0]}', "data/0": b"12345678"},
+    "half an element": {"index.json": b'{"w": ["Float", [1], 0]}', "data/0": b"12345"},
+}
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_forged_checkpoints(trained, tmp_path, name):
+    """With right checksums: nothing of it is executed, believed or indexed with."""
+    path = tmp_path / "forged.pt"
+    path.write_bytes(sealed(FORGED[name]))
+    evaluate(trained, path).refused(4, f"{path}: not a dict of tensors (")
+    assert not (trained.folder / "here").exists()
+
+
+def test_a_sealed_file_with_too_little(trained, tmp_path):
+    path = tmp_path / "little.pt"
+    path.write_bytes(sealed({"index.json": b'{"model.fc.bias": ["Float", [10], 0]}', "data/0": bytes(40)}))
+    evaluate(trained, path).refused(4, "does not fit this model: missing: ")

@@ -50,10 +50,9 @@ def test_the_data_folder_may_come_from_the_environment(rewire, data):
 
 
 def test_missing_data_names_the_cure(rewire):
-    done = rewire("train", CONFIGS / "static-dnw.yaml", **SMALL).refused(
-        3, "no such file; `rewire fetch cifar10 --data data` downloads it"
-    )
-    assert "cifar-10-batches-bin/data_batch_1.bin" in done.err
+    done = rewire("train", CONFIGS / "static-dnw.yaml", **SMALL).refused(3, "no such file; ")
+    assert "data/cifar-10-batches-bin/data_batch_1.bin: " in done.err
+    assert "unpack cifar-10-binary.tar.gz of https://www.cs.toronto.edu/~kriz/cifar.html in data" in done.err
     assert not (rewire.folder / "runs").exists()
 
 

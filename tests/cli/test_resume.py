@@ -37,7 +37,7 @@ def test_at_an_epochs_end(rewire, whole):
     half = rewire.train("run", **SETTINGS | {"training__epochs": EPOCHS // 2}).check().json
     assert half["epochs"] == EPOCHS // 2
     done = rewire.train("run", **SETTINGS).check()
-    assert f"going on from run/checkpoints/last.pt, epoch {EPOCHS // 2}, step 0" in done.err
+    assert f"going on from run/checkpoints/last.pt: epoch {EPOCHS // 2 + 1}, step 1" in done.err
     assert done.json["epochs"] == EPOCHS
     assert done.json["seconds"] > half["seconds"]  # both parts
     assert done.json["top1"] == whole.result.json["top1"]
@@ -147,7 +147,7 @@ def test_no_whole_checkpoint_left(rewire):
     rewire.train("run", training__epochs=1).check()
     for path in rewire.path("run", "checkpoints").iterdir():
         path.write_bytes(b"")
-    rewire.train("run").refused(4, "no other checkpoint is whole (--resume never starts over)")
+    rewire.train("run").refused(4, "no other checkpoint is whole; start over with --resume never")
     rewire("train", rewire.config, "--output", "run", "--resume", "never", training__epochs=1).check()
 
 

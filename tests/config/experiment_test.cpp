@@ -13,7 +13,9 @@ using test::message_of;
 
 class Bases : public testing::Test {
  protected:
-  fs::path write(const std::string& name, const std::string& text) { return folder_.write(name, text); }
+  fs::path write(const std::string& name, const std::string& text) {
+    return folder_.write(name, text);
+  }
   std::string error_of_file(const fs::path& file) {
     return message_of<ConfigError>([&] { load(file); });
   }
@@ -24,9 +26,10 @@ class Bases : public testing::Test {
 
 TEST_F(Bases, TheFilesOwnKeysWin) {
   write("base/small.yaml", kSmall);
-  const Experiment experiment = load(write("x.yaml", "base: base/small.yaml\n"
-                                                     "name: other\n"
-                                                     "training: {epochs: 9, topk: [1]}\n"));
+  const Experiment experiment = load(write("x.yaml",
+                                           "base: base/small.yaml\n"
+                                           "name: other\n"
+                                           "training: {epochs: 9, topk: [1]}\n"));
   EXPECT_EQ(experiment.name, "other");
   EXPECT_EQ(experiment.training.epochs, 9);
   EXPECT_EQ(experiment.training.batch_size, 64);
@@ -49,7 +52,7 @@ TEST_F(Bases, ABaseMayHaveABaseBesideItself) {
 TEST_F(Bases, ComplaintsNameTheFileThatHoldsTheKey) {
   write("small.yaml", small_with("epochs: 3", "epochs: many"));
   EXPECT_EQ(error_of_file(write("x.yaml", "base: small.yaml\n")),
-            at("small.yaml") + ":12:11: training.epochs: expected an integer, got 'many'");
+            at("small.yaml") + ":13:11: training.epochs: expected an integer, got 'many'");
   write("small.yaml", kSmall);
   EXPECT_EQ(error_of_file(write("x.yaml", "base: small.yaml\ntraining:\n  epoch: 3\n")),
             at("x.yaml") + ":3:3: training.epoch: unknown key (did you mean 'epochs'?)");
@@ -82,11 +85,11 @@ TEST_F(Bases, RefusesABaseThatIsNone) {
 TEST_F(Bases, AnotherKindDropsInheritedKeysOfTheOldOne) {
   write("small.yaml", small_with("kind: sgd, lr: 0.1", "kind: sgd, lr: 0.1, momentum: 0.9") +
                           "  schedule: {kind: multistep, milestones: [1], gamma: 0.5}\n");
-  const Experiment experiment =
-      load(write("x.yaml", "base: small.yaml\n"
-                           "training:\n"
-                           "  optimizer: {kind: adam}\n"
-                           "  schedule: {kind: cosine}\n"));
+  const Experiment experiment = load(write("x.yaml",
+                                           "base: small.yaml\n"
+                                           "training:\n"
+                                           "  optimizer: {kind: adam}\n"
+                                           "  schedule: {kind: cosine}\n"));
   EXPECT_EQ(experiment.training.optimizer.kind, "adam");
   EXPECT_EQ(experiment.training.optimizer.lr, 0.1);
   EXPECT_EQ(experiment.training.schedule.kind, "cosine");
@@ -94,9 +97,10 @@ TEST_F(Bases, AnotherKindDropsInheritedKeysOfTheOldOne) {
 
 TEST_F(Bases, AnotherKindRefusesItsOwnWrongKeys) {
   write("small.yaml", small_with("kind: sgd, lr: 0.1", "kind: sgd, lr: 0.1, momentum: 0.9"));
-  EXPECT_EQ(error_of_file(write("x.yaml", "base: small.yaml\n"
-                                          "training:\n"
-                                          "  optimizer: {kind: adam, momentum: 0.5}\n")),
+  EXPECT_EQ(error_of_file(write("x.yaml",
+                                "base: small.yaml\n"
+                                "training:\n"
+                                "  optimizer: {kind: adam, momentum: 0.5}\n")),
             at("x.yaml") + ":3:27: training.optimizer.momentum: unknown key");
   // With the same kind named again, nothing is dropped.
   EXPECT_EQ(load(write("x.yaml", "base: small.yaml\ntraining: {optimizer: {kind: sgd}}\n"))
@@ -106,8 +110,10 @@ TEST_F(Bases, AnotherKindRefusesItsOwnWrongKeys) {
 
 TEST(Experiments, EveryShippedFileReads) {
   int files = 0;
-  for (const auto& entry : fs::recursive_directory_iterator(fs::path(REWIRE_SOURCE_DIR) / "configs")) {
-    if (entry.path().extension() != ".yaml" || entry.path().parent_path().filename() == "base") continue;
+  for (const auto& entry :
+       fs::recursive_directory_iterator(fs::path(REWIRE_SOURCE_DIR) / "configs")) {
+    if (entry.path().extension() != ".yaml" || entry.path().parent_path().filename() == "base")
+      continue;
     const Experiment experiment = load(entry.path());
     EXPECT_EQ(to_yaml(read_text(to_yaml(experiment))), to_yaml(experiment));
     ++files;

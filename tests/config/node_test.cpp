@@ -18,9 +18,7 @@ TEST(Override, SetsAKeyOfAnyDepth) {
   EXPECT_EQ(std::get<models::StaticDescription>(experiment.model).wiring.prune_rate, 0.25);
 }
 
-TEST(Override, TheLastOneWins) {
-  EXPECT_EQ(read_text(kSmall, {"seed=1", "seed=2"}).seed, 2);
-}
+TEST(Override, TheLastOneWins) { EXPECT_EQ(read_text(kSmall, {"seed=1", "seed=2"}).seed, 2); }
 
 TEST(Override, TakesListsAndMaps) {
   const Experiment experiment =
@@ -55,7 +53,8 @@ TEST(Override, IsCheckedLikeTheFile) {
             "--set: training.optimizer.lr: expected a number, got a map");
   EXPECT_EQ(error_of(kSmall, {"seed="}), "--set: seed: expected an integer, got nothing");
   EXPECT_EQ(error_of(kSmall, {"model="}), "--set: model: expected a map of keys, got nothing");
-  EXPECT_EQ(error_of(kSmall, {"data.augment[0].padding=3"}), "--set: data.augment[0]: unknown key (did you mean 'augment'?)");
+  EXPECT_EQ(error_of(kSmall, {"data.augment[0].padding=3"}),
+            "--set: data.augment[0]: unknown key (did you mean 'augment'?)");
 }
 
 TEST(Override, RefusesWhatIsNoAssignment) {
@@ -68,7 +67,8 @@ TEST(Override, RefusesWhatIsNoAssignment) {
 }
 
 TEST(Override, RefusesAValueThatIsNoYaml) {
-  EXPECT_THAT(error_of(kSmall, {"training.topk=[1, 5"}), testing::StartsWith("--set: training.topk: "));
+  EXPECT_THAT(error_of(kSmall, {"training.topk=[1, 5"}),
+              testing::StartsWith("--set: training.topk: "));
   EXPECT_EQ(error_of(kSmall, {"name=!mine x"}), "--set: name: tags are not allowed: '!mine'");
   EXPECT_EQ(error_of(kSmall, {"name=a\x01z"}),
             "--set: name: not a text file (UTF-8 YAML is expected)");

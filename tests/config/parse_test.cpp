@@ -67,7 +67,8 @@ TEST(ParseYaml, RefusesWhatIsMoreThanData) {
   EXPECT_EQ(error_of("a: !!python/object:os.system x\n"),
             "x.yaml:1:4: tags are not allowed: 'tag:yaml.org,2002:python/object:os.system'");
   EXPECT_EQ(error_of("a: !mine {b: 1}\n"), "x.yaml:1:4: tags are not allowed: '!mine'");
-  EXPECT_EQ(error_of("a: !!map [1]\n"), "x.yaml:1:4: tags are not allowed: 'tag:yaml.org,2002:map'");
+  EXPECT_EQ(error_of("a: !!map [1]\n"),
+            "x.yaml:1:4: tags are not allowed: 'tag:yaml.org,2002:map'");
   EXPECT_EQ(error_of("a: &x {b: 1}\nc: {<<: *x}\n"),
             "x.yaml:2:5: merge keys are not allowed; use 'base'");
   EXPECT_EQ(error_of("[1, 2]: x\n"), "x.yaml:1:1: a key must be a word");
@@ -79,7 +80,8 @@ TEST(ParseYaml, RefusesYamlThatIsNone) {
   EXPECT_EQ(error_of("a:\n  b: 1\n \tc: 1\n"), "x.yaml:3:2: a tab; YAML is indented with spaces");
   EXPECT_EQ(parsed("a:\t1\n").find("a")->value.text, "1");  // no indentation
   EXPECT_THAT(error_of("a: [1, 2\n"), HasSubstr("x.yaml:"));
-  for (const std::string open : {"a: 'open", "a: 'open\n", "a: \"open\n\n  \n", "a: 'open\nb: 1\n"}) {
+  for (const std::string open :
+       {"a: 'open", "a: 'open\n", "a: \"open\n\n  \n", "a: 'open\nb: 1\n"}) {
     EXPECT_THAT(error_of(open), HasSubstr("x.yaml:"));
   }
   EXPECT_THAT(error_of("a: b: c\n"), HasSubstr("x.yaml:1:"));
@@ -129,7 +131,9 @@ TEST(ParseYaml, SizeIsBounded) {
 
 TEST(ParseYaml, AByteOrderMarkIsRead) {
   EXPECT_EQ(parsed("\xEF\xBB\xBFname: x\n").find("name")->value.text, "x");
-  EXPECT_EQ(error_of("\xEF\xBB\xBF" "a: 1\na: 2\n"), "x.yaml:2:1: duplicate key 'a', first on line 1");
+  EXPECT_EQ(error_of("\xEF\xBB\xBF"
+                     "a: 1\na: 2\n"),
+            "x.yaml:2:1: duplicate key 'a', first on line 1");
 }
 
 TEST(ParseYaml, LinesMayEndInCarriageReturns) {

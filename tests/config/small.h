@@ -22,6 +22,7 @@ model:
   downsample_dim: 8
   feature_dim: 6
   wiring: {kind: dnw, prune_rate: 0.9}
+  pool: global
 training:
   epochs: 3
   batch_size: 64
@@ -37,10 +38,12 @@ inline std::string small_with(const std::string& from, const std::string& to) {
 }
 
 // The experiment of a text called x.yaml, and what it is refused with.
-inline Experiment read_text(const std::string& text, const std::vector<std::string>& overrides = {}) {
+inline Experiment read_text(const std::string& text,
+                            const std::vector<std::string>& overrides = {}) {
   return parse(text, "x.yaml", overrides);
 }
-inline std::string error_of(const std::string& text, const std::vector<std::string>& overrides = {}) {
+inline std::string error_of(const std::string& text,
+                            const std::vector<std::string>& overrides = {}) {
   return test::message_of<ConfigError>([&] { read_text(text, overrides); });
 }
 

@@ -16,7 +16,8 @@ void expect_round_trip(const Experiment& experiment) {
 }
 
 TEST(Writer, WritesEveryKeyOut) {
-  EXPECT_EQ(to_yaml(read_text(kSmall, {"data.augment=[{kind: random_crop, padding: 2}]"})), R"(name: small
+  EXPECT_EQ(to_yaml(read_text(kSmall, {"data.augment=[{kind: random_crop, padding: 2}]"})),
+            R"(name: small
 seed: 0
 execution: auto
 data:
@@ -35,7 +36,7 @@ model:
   downsample_dim: 8
   feature_dim: 6
   stem: strided
-  pool: center
+  pool: global
   wiring:
     kind: dnw
     prune_rate: 0.9
@@ -62,9 +63,9 @@ training:
 
 TEST(Writer, WhatItWritesReadsBack) {
   expect_round_trip(read_text(kSmall));
-  for (const std::string optimizer : {"{kind: sgd, lr: 1e-30, momentum: 0.9, nesterov: true}",
-                                      "{kind: adam, lr: 0.1, betas: [0.8, 0.99], eps: 1e-12}",
-                                      "{kind: adamw, lr: 123456.789}"}) {
+  for (const std::string optimizer :
+       {"{kind: sgd, lr: 1e-30, momentum: 0.9, nesterov: true}",
+        "{kind: adam, lr: 0.1, betas: [0.8, 0.99], eps: 1e-12}", "{kind: adamw, lr: 123456.789}"}) {
     expect_round_trip(read_text(kSmall, {"training.optimizer=" + optimizer}));
   }
   for (const std::string schedule :
@@ -72,8 +73,9 @@ TEST(Writer, WhatItWritesReadsBack) {
         "{kind: exponential, gamma: 0.97}", "{kind: linear, warmup_epochs: 2}"}) {
     expect_round_trip(read_text(kSmall, {"training.schedule=" + schedule}));
   }
-  for (const std::string wiring : {"{kind: complete, prune_rate: 0}", "{kind: td, rho: 0.25}",
-                                   "{kind: reg_td, keep_sign: false}", "{kind: dnw, gradient: kept}"}) {
+  for (const std::string wiring :
+       {"{kind: complete, prune_rate: 0}", "{kind: td, rho: 0.25}",
+        "{kind: reg_td, keep_sign: false}", "{kind: dnw, gradient: kept}"}) {
     expect_round_trip(read_text(kSmall, {"model.wiring=" + wiring}));
   }
   expect_round_trip(read_text(kSmall, {"expect={top1: 80.9, within: 0.6, source: 'a: b # c'}"}));
@@ -81,15 +83,18 @@ TEST(Writer, WhatItWritesReadsBack) {
 }
 
 TEST(Writer, NumbersKeepEveryBit) {
-  for (const std::string number : {"0.1", "0.30000000000000004", "1e-300", "5e-324", "123456.78901234567"}) {
+  for (const std::string number :
+       {"0.1", "0.30000000000000004", "1e-300", "5e-324", "123456.78901234567"}) {
     const Experiment experiment = read_text(kSmall, {"training.optimizer.lr=" + number});
-    EXPECT_EQ(read_text(to_yaml(experiment)).training.optimizer.lr, experiment.training.optimizer.lr);
+    EXPECT_EQ(read_text(to_yaml(experiment)).training.optimizer.lr,
+              experiment.training.optimizer.lr);
   }
 }
 
 TEST(Writer, StringsThatLookLikeSomethingElseReadBack) {
-  for (const std::string name : {"12", "true", "null", "~", "- a", "a: b", "#", "'", "\"", "{", "<<",
-                                 "Müller", " padded ", "a  b", "!x", "&x", "*x", "%", "@", "0.1"}) {
+  for (const std::string name :
+       {"12", "true",   "null",     "~",    "- a", "a: b", "#",  "'", "\"", "{",
+        "<<", "Müller", " padded ", "a  b", "!x",  "&x",   "*x", "%", "@",  "0.1"}) {
     Experiment experiment = read_text(kSmall);
     experiment.name = name;
     EXPECT_EQ(read_text(to_yaml(experiment)).name, name);

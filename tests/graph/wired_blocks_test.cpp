@@ -22,7 +22,7 @@ TEST(StaticBlocks, SplitThePublishedNetworkAsPublished) {
 }
 
 TEST(ReadableEdges, AreThoseFromABlockToWhatComesAfterIt) {
-  const auto blocks = static_blocks(3, 2, 1, 1);  // {0} -> 1, 2 and {1, 2} -> 2
+  const auto blocks = static_blocks(3, 2, 1, 1);         // {0} -> 1, 2 and {1, 2} -> 2
   EXPECT_EQ(readable_edges(3, blocks), (Matrix{0, 0, 0,  //
                                                1, 0, 0,  //
                                                1, 1, 1}));

@@ -25,9 +25,9 @@ TEST(Formula, AgreesWithTheStoredTensorsOfEveryKind) {
     if (!key.starts_with("tensor.") || key == "tensor.labels_of_10") continue;
     const std::string name = key.substr(7);
     const double sixty_fourth = 1.0 / 64;
-    const at::Tensor actual =
-        name == "input" ? formula_tensor(name, 7, expected.sizes(), 0, 2)
-                        : formula_parameter(name, 7, expected.sizes(), {sixty_fourth, sixty_fourth / 2});
+    const at::Tensor actual = name == "input" ? formula_tensor(name, 7, expected.sizes(), 0, 2)
+                                              : formula_parameter(name, 7, expected.sizes(),
+                                                                  {sixty_fourth, sixty_fourth / 2});
     EXPECT_TRUE(same(actual, expected)) << key;
     ++compared;
   }

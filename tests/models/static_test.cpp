@@ -1,5 +1,5 @@
-// The static classifier against the published code: logits, losses, gradients, running statistics and
-// a training of five steps, on weights by formula.
+// The static classifier against the published code: logits, losses, gradients, running statistics
+// and a training of five steps, on weights by formula.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <torch/torch.h>
@@ -28,7 +28,8 @@ constexpr double kEvalLogits = 1e-5, kTrainLogits = 5e-5, kLoss = 1e-5, kGradien
 const data::ImageSpec kCifar{3, 32, std::vector<std::string>(10, "class")};
 
 models::StaticDescription published(const std::string& kind) {
-  models::StaticDescription description{.dim = 800, .downsample_dim = 32, .feature_dim = 100, .wiring = {}};
+  models::StaticDescription description{
+      .dim = 800, .downsample_dim = 32, .feature_dim = 100, .wiring = {}};
   description.wiring = {.kind = kind, .prune_rate = 0.95};
   return description;
 }
@@ -47,10 +48,11 @@ models::Model formula_model(const std::string& kind, const Golden& golden) {
   const Tensor variance = golden.at("running_var_mid_half");
   std::map<std::string, Tensor> state;
   for (const auto& [name, tensor] : script::named_tensors(model.module)) {
-    state[name] = name == "graph.mask"
-                      ? formula_mask(name, seed)
-                      : test::formula_parameter(name, seed, tensor.sizes(),
-                                                {variance[0].item<double>(), variance[1].item<double>()});
+    state[name] =
+        name == "graph.mask"
+            ? formula_mask(name, seed)
+            : test::formula_parameter(name, seed, tensor.sizes(),
+                                      {variance[0].item<double>(), variance[1].item<double>()});
   }
   EXPECT_EQ(models::load_state(model, state).describe(), "");
   return model;
@@ -81,8 +83,8 @@ std::map<std::string, Tensor> gradients(const models::Model& model) {
   return found;
 }
 
-// Relative to the tensor's largest value; what is nothing but rounding, biases in front of a norm, is
-// compared with the network's largest gradient instead.
+// Relative to the tensor's largest value; what is nothing but rounding, biases in front of a norm,
+// is compared with the network's largest gradient instead.
 void expect_gradients(const models::Model& model, const Golden& golden) {
   double largest = 0;
   for (const auto& [name, gradient] : gradients(model)) {
@@ -101,7 +103,8 @@ void expect_gradients(const models::Model& model, const Golden& golden) {
       EXPECT_LE(difference, allowed) << key;
     }
     EXPECT_TRUE(close(stats(gradient)[2], golden.at("grad_stats." + name)[2], kGradient) ||
-                stats(gradient)[2].item<double>() < 1e-12 * largest * largest * double(gradient.numel()))
+                stats(gradient)[2].item<double>() <
+                    1e-12 * largest * largest * double(gradient.numel()))
         << name;
   }
   EXPECT_GE(compared, 20);
@@ -155,24 +158,28 @@ TEST(StaticTrajectory, FiveStepsOfTrainingAgree) {
 
   std::vector<Tensor> parameters;
   for (const Tensor& parameter : model.module.parameters()) parameters.push_back(parameter);
-  torch::optim::SGD optimizer(parameters, torch::optim::SGDOptions(golden.at("lr").item<double>())
-                                              .momentum(golden.at("momentum").item<double>())
-                                              .weight_decay(golden.at("weight_decay").item<double>()));
+  torch::optim::SGD optimizer(parameters,
+                              torch::optim::SGDOptions(golden.at("lr").item<double>())
+                                  .momentum(golden.at("momentum").item<double>())
+                                  .weight_decay(golden.at("weight_decay").item<double>()));
   model.module.train();
   for (int64_t step = 0; step < golden.at("steps").item<int64_t>(); ++step) {
     SCOPED_TRACE(fmt::format("step {}", step));
     const int64_t batch = golden.at("batch").item<int64_t>();
-    const Tensor input = test::formula_tensor(fmt::format("input.{}", step), seed, {batch, 3, 32, 32}, 0, 2);
+    const Tensor input =
+        test::formula_tensor(fmt::format("input.{}", step), seed, {batch, 3, 32, 32}, 0, 2);
     const Tensor labels = golden.at(fmt::format("labels.{}", step));
     optimizer.zero_grad();
     const Tensor logits = model.module.forward({input}).toTensor();
     const Tensor loss = torch::cross_entropy_loss(logits, labels);
-    EXPECT_TRUE(close(loss.to(at::kDouble), golden.at("loss_before_each_step")[step], kTrajectoryLoss));
+    EXPECT_TRUE(
+        close(loss.to(at::kDouble), golden.at("loss_before_each_step")[step], kTrajectoryLoss));
     EXPECT_TRUE(close(logits, golden.at(fmt::format("logits.{}", step)), kTrajectoryLogits));
     loss.backward();
     optimizer.step();
     // Two magnitudes that cross at the threshold can turn either way.
-    const int64_t changed = (models::edges_kept(model, model.wirings[0]) != start).sum().item<int64_t>();
+    const int64_t changed =
+        (models::edges_kept(model, model.wirings[0]) != start).sum().item<int64_t>();
     const auto expected = golden.at("changed_entries_after_step")[step][0].item<int64_t>();
     EXPECT_LE(std::abs(changed - expected), 2 + expected / 1000);
   }
@@ -187,14 +194,37 @@ TEST(StaticTrajectory, FiveStepsOfTrainingAgree) {
 }
 
 TEST(StaticNames, AreThePublishedOnesAndNoOthers) {
-  const std::set<std::string> published_names = {
-      "downsample.0.weight", "downsample.0.bias", "downsample.1.weight", "downsample.1.bias",
-      "downsample.1.running_mean", "downsample.1.running_var", "downsample.1.num_batches_tracked",
-      "downsample.3.weight", "downsample.3.bias", "downsample.4.weight", "downsample.4.bias",
-      "downsample.5.weight", "downsample.5.bias", "downsample.5.running_mean", "downsample.5.running_var",
-      "downsample.5.num_batches_tracked", "conv.weight", "graph.weight", "norm.0.weight", "norm.0.bias",
-      "norm.1.weight", "norm.1.bias", "norm.2.weight", "norm.2.bias", "norm.3.weight", "norm.3.bias",
-      "norm.4.weight", "norm.4.bias", "fc.weight", "fc.bias", "zeros"};
+  const std::set<std::string> published_names = {"downsample.0.weight",
+                                                 "downsample.0.bias",
+                                                 "downsample.1.weight",
+                                                 "downsample.1.bias",
+                                                 "downsample.1.running_mean",
+                                                 "downsample.1.running_var",
+                                                 "downsample.1.num_batches_tracked",
+                                                 "downsample.3.weight",
+                                                 "downsample.3.bias",
+                                                 "downsample.4.weight",
+                                                 "downsample.4.bias",
+                                                 "downsample.5.weight",
+                                                 "downsample.5.bias",
+                                                 "downsample.5.running_mean",
+                                                 "downsample.5.running_var",
+                                                 "downsample.5.num_batches_tracked",
+                                                 "conv.weight",
+                                                 "graph.weight",
+                                                 "norm.0.weight",
+                                                 "norm.0.bias",
+                                                 "norm.1.weight",
+                                                 "norm.1.bias",
+                                                 "norm.2.weight",
+                                                 "norm.2.bias",
+                                                 "norm.3.weight",
+                                                 "norm.3.bias",
+                                                 "norm.4.weight",
+                                                 "norm.4.bias",
+                                                 "fc.weight",
+                                                 "fc.bias",
+                                                 "zeros"};
   const models::Model model = models::build(published("dnw"), kCifar, 0);
   std::set<std::string> names;
   for (const auto& [name, tensor] : script::named_tensors(model.module)) names.insert(name);
@@ -209,25 +239,37 @@ TEST(StaticModel, SameSeedSameWeights) {
   EXPECT_TRUE(test::same(a.module.attr("conv").toModule().attr("weight").toTensor(),
                          b.module.attr("conv").toModule().attr("weight").toTensor()));
   EXPECT_TRUE(test::same(models::edges_kept(a, a.wirings[0]), models::edges_kept(b, b.wirings[0])));
-  EXPECT_FALSE(test::same(models::edges_kept(a, a.wirings[0]), models::edges_kept(c, c.wirings[0])));
+  EXPECT_FALSE(
+      test::same(models::edges_kept(a, a.wirings[0]), models::edges_kept(c, c.wirings[0])));
 }
 
 TEST(StaticModel, ReadsEveryReadableEdgeAndNoOther) {
   // A gradient reaches an edge of a complete wiring exactly where the model says that it is read.
-  models::StaticDescription small{.dim = 12, .layers = 3, .downsample_dim = 4, .feature_dim = 3,
-                                  .stem = "single", .pool = "global", .wiring = {}};
+  models::StaticDescription small{.dim = 12,
+                                  .layers = 3,
+                                  .downsample_dim = 4,
+                                  .feature_dim = 3,
+                                  .stem = "single",
+                                  .pool = "global",
+                                  .wiring = {}};
   small.wiring.kind = "complete";
   models::Model model = models::build(small, {1, 8, {"a", "b"}}, 1);
   model.module.forward({torch::randn({2, 1, 8, 8})}).toTensor().square().sum().backward();
   const Tensor weight = models::wiring_module(model, model.wirings[0]).attr("weight").toTensor();
   const Tensor reached = weight.grad().flatten(1) != 0;
   EXPECT_FALSE(reached.logical_and(model.wirings[0].readable.logical_not()).any().item<bool>());
-  EXPECT_GT(reached.sum().item<int64_t>(), model.wirings[0].readable.sum().item<int64_t>() * 9 / 10);
+  EXPECT_GT(reached.sum().item<int64_t>(),
+            model.wirings[0].readable.sum().item<int64_t>() * 9 / 10);
 }
 
 TEST(StaticModel, CountsItsWork) {
-  models::StaticDescription small{.dim = 12, .layers = 3, .downsample_dim = 4, .feature_dim = 3,
-                                  .stem = "single", .pool = "global", .wiring = {}};
+  models::StaticDescription small{.dim = 12,
+                                  .layers = 3,
+                                  .downsample_dim = 4,
+                                  .feature_dim = 3,
+                                  .stem = "single",
+                                  .pool = "global",
+                                  .wiring = {}};
   small.wiring.kind = "complete";
   const models::Model model = models::build(small, {1, 8, {"a", "b"}}, 1);
   // stem 9 x 4 x 64, depthwise 9 x 12 x 64, edges (4 x 8 + 4 x 4 + 4 x 3) x 64, classifier 3 x 2
@@ -239,7 +281,8 @@ TEST(StaticModel, CountsItsWork) {
 TEST(LoadState, FixesTheFineTuneMaskByTheLoadedWeights) {
   models::Model model = models::build(published("fine_tune"), kCifar, 0);
   std::map<std::string, Tensor> state;
-  for (const auto& [name, tensor] : script::named_tensors(model.module)) state[name] = tensor.clone();
+  for (const auto& [name, tensor] : script::named_tensors(model.module))
+    state[name] = tensor.clone();
   state.erase("graph.mask");
   state["graph.weight"] = state["graph.weight"].flip({0});
   EXPECT_EQ(models::load_state(model, state).describe(), "");
@@ -255,7 +298,8 @@ TEST(LoadState, NamesWhatDoesNotFit) {
   state["extra"] = torch::zeros({1});
   state["fc.weight"] = torch::zeros({3, 100});
   EXPECT_EQ(models::load_state(model, state).describe(),
-            "missing: fc.bias; unexpected: extra; mismatched: fc.weight: expected [10, 100], got [3, 100]");
+            "missing: fc.bias; unexpected: extra; mismatched: fc.weight: expected [10, 100], got "
+            "[3, 100]");
 }
 
 }  // namespace

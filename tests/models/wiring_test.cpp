@@ -13,8 +13,8 @@ namespace {
 using namespace rewire;
 using test::load_golden;
 
-torch::jit::Module layer(const models::WiringDescription& description, int64_t out = 6, int64_t in = 8,
-                         std::vector<uint8_t> impossible = {}) {
+torch::jit::Module layer(const models::WiringDescription& description, int64_t out = 6,
+                         int64_t in = 8, std::vector<uint8_t> impossible = {}) {
   at::Generator generator = at::detail::createCPUGenerator(3);
   if (impossible.empty()) impossible.assign(size_t(out * in), 0);
   return models::wiring(description, out, in, impossible, generator);
@@ -37,7 +37,8 @@ TEST(PrunedCount, TruncatesTheProductInDouble) {
 }
 
 TEST(Wiring, EffectiveWeightIsTheWeightOfItsEdges) {
-  for (const char* kind : {"complete", "dnw", "dnw_no_update", "random", "fine_tune", "reg_td", "td"}) {
+  for (const char* kind :
+       {"complete", "dnw", "dnw_no_update", "random", "fine_tune", "reg_td", "td"}) {
     SCOPED_TRACE(kind);
     auto module = layer({.kind = kind, .prune_rate = std::string(kind) == "complete" ? 0 : 0.5});
     module.eval();
@@ -48,7 +49,8 @@ TEST(Wiring, EffectiveWeightIsTheWeightOfItsEdges) {
 
 TEST(Wiring, DnwGivesEveryCandidateItsGradientAndNoUpdateOnlyTheKept) {
   for (const auto& [kind, gradient, receiving] :
-       {std::tuple("dnw", "all", 48), std::tuple("dnw", "kept", 24), std::tuple("dnw_no_update", "all", 24)}) {
+       {std::tuple("dnw", "all", 48), std::tuple("dnw", "kept", 24),
+        std::tuple("dnw_no_update", "all", 24)}) {
     auto module = layer({.kind = kind, .prune_rate = 0.5, .gradient = gradient});
     effective(module).sum().backward();
     EXPECT_EQ(weight(module).grad().sum().item<int64_t>(), receiving) << kind << " " << gradient;
@@ -79,8 +81,10 @@ TEST(Wiring, RandomNeverDrawsAnImpossibleEdge) {
 
 TEST(Wiring, FineTuneMaskLeavesOutZeros) {
   const at::Tensor weights = torch::tensor({{3.f, 0.f}, {-1.f, 0.f}});
-  EXPECT_TRUE(test::same(models::fine_tune_mask(weights, 0), torch::tensor({{1.f, 0.f}, {1.f, 0.f}})));
-  EXPECT_TRUE(test::same(models::fine_tune_mask(weights, 0.75), torch::tensor({{1.f, 0.f}, {0.f, 0.f}})));
+  EXPECT_TRUE(
+      test::same(models::fine_tune_mask(weights, 0), torch::tensor({{1.f, 0.f}, {1.f, 0.f}})));
+  EXPECT_TRUE(
+      test::same(models::fine_tune_mask(weights, 0.75), torch::tensor({{1.f, 0.f}, {0.f, 0.f}})));
 }
 
 TEST(Wiring, TargetedDropoutDropsOnlyCandidatesInTraining) {

@@ -1,5 +1,5 @@
-// Weights, inputs and labels that follow from a name, a position and a seed: what the reference files
-// in tests/golden were computed from, so that only results need be stored.
+// Weights, inputs and labels that follow from a name, a position and a seed: what the reference
+// files in tests/golden were computed from, so that only results need be stored.
 #pragma once
 
 #include <torch/script.h>
@@ -20,7 +20,8 @@ uint32_t hash32(const std::string& name, uint32_t seed, uint32_t k);
 at::Tensor formula_tensor(const std::string& name, uint32_t seed, at::IntArrayRef shape, double mid,
                           double half);
 
-// A parameter or buffer by the rule for its name and shape; variance: mid and half of `running_var`.
+// A parameter or buffer by the rule for its name and shape; variance: mid and half of
+// `running_var`.
 at::Tensor formula_parameter(const std::string& name, uint32_t seed, at::IntArrayRef shape,
                              std::pair<double, double> variance);
 
