@@ -4,9 +4,9 @@
 #include <sstream>
 
 #include "command.h"
+#include "data/file.h"
 #include "error.h"
 #include "script/safetensors.h"
-#include "train/checkpoint_file.h"
 
 namespace rewire::cli {
 namespace {
@@ -33,7 +33,7 @@ void export_model(const Options& options) {
   }
   const config::Experiment experiment = options.common.experiment();
   const models::Model model = load_model(experiment, options.checkpoint).model;
-  train::write_atomically(
+  data::write_atomically(
       to, ending == ".pt" ? torchscript_bytes(model)
                           : script::to_safetensors(
                                 script::named_tensors(model.module),

@@ -7,9 +7,9 @@
 #include <sstream>
 
 #include "command.h"
+#include "data/file.h"
 #include "data/loader.h"
 #include "graph/picture.h"
-#include "train/checkpoint_file.h"
 
 namespace rewire::cli {
 namespace {
@@ -119,13 +119,13 @@ void quickstart(const Options& options) {
 
   const fs::path picture = fs::path(options.output) / "wiring.svg";
   const graph::WiringView views[] = {view_of(learned), view_of(random)};
-  train::write_atomically(picture, graph::draw_wiring_svg(views));
+  data::write_atomically(picture, graph::draw_wiring_svg(views));
   show(fmt::format("\nBoth wirings, drawn: {}", picture.string()));
 
   const fs::path file = fs::path(options.output) / (learned.experiment.name + ".pt");
   std::ostringstream bytes;
   learned.model.module.save(bytes);
-  train::write_atomically(file, bytes.str());
+  data::write_atomically(file, bytes.str());
   classify_one(file, learned, options.common);
   if (!options.common.json) return;
   print_json({{"learned", result_json(learned.experiment, learned.result)},

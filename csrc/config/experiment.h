@@ -8,9 +8,9 @@
 #include <string>
 #include <vector>
 
+#include "config/training.h"
 #include "data/description.h"
 #include "models/description.h"
-#include "train/description.h"
 
 namespace rewire::config {
 
@@ -27,7 +27,7 @@ struct Experiment {
   std::string execution = "auto";  // of the wired layers: auto, dense
   data::Description data;
   models::Description model;
-  train::Description training;
+  TrainingDescription training;
   std::optional<Expectation> expect;
 };
 

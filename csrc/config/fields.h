@@ -86,7 +86,7 @@ void fields(Visitor& v, models::Description& model) {
 }
 
 template <class Visitor>
-void fields(Visitor& v, train::OptimizerDescription& optimizer) {
+void fields(Visitor& v, OptimizerDescription& optimizer) {
   v.choice("kind", optimizer.kind, {"sgd", "adam", "adamw"});
   v.required("lr", optimizer.lr, {0, 1e6});
   v.field("weight_decay", optimizer.weight_decay, {0, 1e6});
@@ -103,7 +103,7 @@ void fields(Visitor& v, train::OptimizerDescription& optimizer) {
 }
 
 template <class Visitor>
-void fields(Visitor& v, train::ScheduleDescription& schedule) {
+void fields(Visitor& v, ScheduleDescription& schedule) {
   v.choice("kind", schedule.kind, {"constant", "multistep", "cosine", "exponential", "linear"});
   if (schedule.kind == "multistep") {
     v.required("milestones", schedule.milestones, kNotNegative);
@@ -120,7 +120,7 @@ void fields(Visitor& v, train::ScheduleDescription& schedule) {
 }
 
 template <class Visitor>
-void fields(Visitor& v, train::Description& training) {
+void fields(Visitor& v, TrainingDescription& training) {
   v.required("epochs", training.epochs, {0, 1e6});
   v.required("batch_size", training.batch_size, {1, 1e6});
   v.field("test_batch_size", training.test_batch_size, {0, 1e6});

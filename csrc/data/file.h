@@ -1,4 +1,4 @@
-// Reading whole files, plain and gzip, within bounds.
+// Whole files: read within bounds, plain and gzip, and written all or nothing.
 #pragma once
 
 #include <cstdint>
@@ -15,5 +15,10 @@ std::string read_file(const std::filesystem::path& path, int64_t max_bytes);
 // What the gzip stream `packed` unpacks to. Throws DataError, "<name>: <cause>", for a damaged,
 // truncated or trailed stream and as soon as more than `max_bytes` come out.
 std::string gunzip(std::string_view packed, int64_t max_bytes, const std::string& name);
+
+// Replaces the file at `path` by `bytes`: written to a temporary file beside it, flushed to the disk,
+// then renamed, so that whenever the process dies, `path` holds the old content or the new one, whole.
+// Throws Error (exit 1) with path and cause.
+void write_atomically(const std::filesystem::path& path, std::string_view bytes);
 
 }  // namespace rewire::data

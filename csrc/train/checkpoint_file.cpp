@@ -1,17 +1,15 @@
 #include "train/checkpoint_file.h"
 
 #include <caffe2/serialize/inline_container.h>
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <torch/csrc/jit/serialization/pickler.h>
-#include <unistd.h>
 #include <zlib.h>
 
-#include <cerrno>
 #include <cstring>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "data/file.h"
 #include "error.h"
 
 namespace rewire::train {
@@ -35,36 +33,6 @@ std::string comment(uint64_t size, uint32_t crc) {
 
 uint32_t crc_of(std::string_view bytes) {
   return uint32_t(crc32_z(0, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size()));
-}
-
-[[noreturn]] void fail(const fs::path& path, const std::string& what) {
-  throw Error(1, fmt::format("{}: {}: {}", path.string(), what, std::strerror(errno)));
-}
-
-// A file descriptor that closes itself.
-class Descriptor {
- public:
-  Descriptor(const fs::path& path, int flags)
-      : value_(::open(path.c_str(), flags | O_CLOEXEC, 0644)) {}
-  ~Descriptor() {
-    if (value_ >= 0) ::close(value_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int value() const { return value_; }
-
- private:
-  int value_;
-};
-
-void write_all(int file, std::string_view bytes, const fs::path& path) {
-  while (!bytes.empty()) {
-    const ssize_t written = ::write(file, bytes.data(), bytes.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) fail(path, "cannot write");
-    bytes.remove_prefix(size_t(written));
-  }
-  if (::fsync(file) != 0) fail(path, "cannot write");
 }
 
 std::string read_file(const fs::path& path) {
@@ -200,31 +168,16 @@ TensorMap unzipped(std::string_view bytes) {
 
 }  // namespace
 
-void write_atomically(const fs::path& path, std::string_view bytes) {
-  const fs::path temporary = path.string() + ".tmp";
-  try {
-    const Descriptor file(temporary, O_WRONLY | O_CREAT | O_TRUNC);
-    if (file.value() < 0) fail(temporary, "cannot write");
-    write_all(file.value(), bytes, temporary);
-    if (::rename(temporary.c_str(), path.c_str()) != 0) fail(path, "cannot replace");
-  } catch (const Error&) {
-    ::unlink(temporary.c_str());
-    throw;
-  }
-  const Descriptor folder(path.has_parent_path() ? path.parent_path() : ".",
-                          O_RDONLY | O_DIRECTORY);
-  if (folder.value() < 0 || ::fsync(folder.value()) != 0) fail(path.parent_path(), "cannot flush");
-}
-
 void write_tensors(const fs::path& path, const TensorMap& tensors) {
   std::string bytes = zip_of(tensors);
   TORCH_INTERNAL_ASSERT(bytes.compare(bytes.size() - kZipEndSize, 4, "PK\5\6") == 0);
   bytes[bytes.size() - 2] = char(kCommentSize);
-  TORCH_INTERNAL_ASSERT(bytes.compare(kSizeAt, kSizeDigits, std::string(kSizeDigits, 'Z')) == 0);
-  bytes.replace(kSizeAt, kSizeDigits,
-                fmt::format("{:0{}}", bytes.size() + kCommentSize, kSizeDigits));
+  if (bytes.compare(kSizeAt, kSizeDigits, std::string(kSizeDigits, 'Z')) == 0) {
+    bytes.replace(kSizeAt, kSizeDigits,
+                  fmt::format("{:0{}}", bytes.size() + kCommentSize, kSizeDigits));
+  }
   bytes += comment(bytes.size(), crc_of(bytes));
-  write_atomically(path, bytes);
+  data::write_atomically(path, bytes);
 }
 
 TensorMap read_tensors(const fs::path& path) {

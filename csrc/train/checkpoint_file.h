@@ -30,7 +30,4 @@ TensorMap read_tensors(const std::filesystem::path& path);
 at::Tensor text_tensor(const std::string& text);
 std::string tensor_text(const at::Tensor& tensor);
 
-// Replaces the file at `path` by `bytes`, all or nothing, as described above.
-void write_atomically(const std::filesystem::path& path, std::string_view bytes);
-
 }  // namespace rewire::train

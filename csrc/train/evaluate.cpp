@@ -14,7 +14,7 @@ Sums evaluate(models::Model& model, const data::Dataset& dataset,
               const Watcher& watcher) {
   const torch::InferenceMode guard;
   const auto start = std::chrono::steady_clock::now();
-  const Description& training = experiment.training;
+  const config::TrainingDescription& training = experiment.training;
   data::LoaderOptions options;
   options.batch_size = training.test_batch_size ? training.test_batch_size : training.batch_size;
   options.normalize = experiment.data.normalize;

@@ -2,9 +2,9 @@
 
 #include <fmt/format.h>
 
+#include "data/file.h"
 #include "data/image_file.h"
 #include "graph/picture.h"
-#include "train/checkpoint_file.h"
 
 namespace rewire::train {
 namespace {
@@ -75,7 +75,7 @@ void Journal::pictures(const models::Model& model, int64_t epoch, bool to_files)
     events_.image("wiring/" + wiring.name, epoch, picture.width, picture.height, png);
     if (!to_files) continue;
     std::filesystem::create_directories(folder_);
-    write_atomically(folder_ / fmt::format("{}_epoch_{}.png", wiring.name, epoch), png);
+    data::write_atomically(folder_ / fmt::format("{}_epoch_{}.png", wiring.name, epoch), png);
   }
 }
 

@@ -3,8 +3,8 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
+#include "data/file.h"
 #include "error.h"
-#include "train/checkpoint_file.h"
 
 namespace rewire::train {
 
@@ -53,7 +53,7 @@ MetricsFile::MetricsFile(const std::filesystem::path& file, int64_t next_epoch) 
     if (!row.is_object() || !row.contains("epoch") || !row["epoch"].is_number_integer()) continue;
     if (row["epoch"].get<int64_t>() < next_epoch) kept += line + "\n";
   }
-  write_atomically(file, kept);
+  data::write_atomically(file, kept);
   stream_.open(file, std::ios::app);
 }
 

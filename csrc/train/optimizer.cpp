@@ -9,7 +9,7 @@ namespace {
 
 namespace optim = torch::optim;
 
-std::unique_ptr<optim::Optimizer> make(const OptimizerDescription& description,
+std::unique_ptr<optim::Optimizer> make(const config::OptimizerDescription& description,
                                        const std::vector<at::Tensor>& parameters) {
   const auto adam_options = [&]<class Options>(Options options) {
     return options.betas({description.betas.at(0), description.betas.at(1)})
@@ -51,7 +51,8 @@ std::unique_ptr<State> moments(const Find& find) {
 
 }  // namespace
 
-Optimizer::Optimizer(const OptimizerDescription& description, const torch::jit::Module& module)
+Optimizer::Optimizer(const config::OptimizerDescription& description,
+                     const torch::jit::Module& module)
     : kind_(description.kind) {
   std::vector<at::Tensor> tensors;
   for (const auto& item : module.named_parameters()) {

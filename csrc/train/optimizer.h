@@ -7,15 +7,15 @@
 #include <string>
 #include <vector>
 
+#include "config/training.h"
 #include "train/checkpoint_file.h"
-#include "train/description.h"
 
 namespace rewire::train {
 
 class Optimizer {
  public:
   // Of all parameters of `module`, weight decay on each of them.
-  Optimizer(const OptimizerDescription& description, const torch::jit::Module& module);
+  Optimizer(const config::OptimizerDescription& description, const torch::jit::Module& module);
 
   void set_learning_rate(double lr);
   void zero_grad() { optimizer_->zero_grad(); }

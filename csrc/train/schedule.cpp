@@ -11,7 +11,7 @@ double cosine(double lr, double part) { return 0.5 * lr * (1 + std::cos(std::num
 
 }  // namespace
 
-double learning_rate(const ScheduleDescription& schedule, double lr, const Extent& extent,
+double learning_rate(const config::ScheduleDescription& schedule, double lr, const Extent& extent,
                      int64_t step) {
   const int64_t epoch = step / extent.batches;
   const int64_t warmup = schedule.warmup_epochs;

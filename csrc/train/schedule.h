@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "train/description.h"
+#include "config/training.h"
 
 namespace rewire::train {
 
@@ -27,7 +27,7 @@ struct Extent {
 //   for each step of the
 //                          epoch up to this one, a smaller last batch counting in full; at least 0
 // Source: the published code of Wortsman, Farhadi, Rastegari 2019, which lets `linear` end below 0.
-double learning_rate(const ScheduleDescription& schedule, double lr, const Extent& extent,
+double learning_rate(const config::ScheduleDescription& schedule, double lr, const Extent& extent,
                      int64_t step);
 
 }  // namespace rewire::train

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <optional>
 
+#include "data/file.h"
 #include "data/loader.h"
 #include "error.h"
 #include "train/checkpoint_file.h"
@@ -99,7 +100,7 @@ class Training {
   void note(const std::string& line) { notes_.push_back(line); }
 
   void announce() {
-    write_atomically(folder_.config(), config::to_yaml(experiment_));
+    data::write_atomically(folder_.config(), config::to_yaml(experiment_));
     const models::EdgeCount edges = models::count_edges(state_.model);
     log(fmt::format(
         "{}: {} training images, {} test images, {} parameters, {} edges kept of which {} "

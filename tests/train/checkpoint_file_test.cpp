@@ -185,31 +185,5 @@ TEST_F(CheckpointFile, AWriteThatFailsLeavesTheOldOne) {
   EXPECT_TRUE(test::same(read_tensors(path_).at("w"), at::zeros({3})));
 }
 
-TEST_F(CheckpointFile, AWriteThatFailsNamesThePathAndCleansUp) {
-  const fs::path nowhere = folder_.path() / "absent" / "a.pt";
-  EXPECT_EQ(message_of<Error>([&] { write_atomically(nowhere, "x"); }),
-            nowhere.string() + ".tmp: cannot write: No such file or directory");
-  fs::create_directories(path_ / "occupied");
-  EXPECT_EQ(message_of<Error>([&] { write_atomically(path_, "x"); }),
-            path_.string() + ": cannot replace: Is a directory");
-  EXPECT_FALSE(fs::exists(path_.string() + ".tmp"));
-}
-
-TEST_F(CheckpointFile, AFullDiskIsTold) {
-  if (!fs::exists("/dev/full")) GTEST_SKIP() << "no /dev/full";
-  fs::create_symlink("/dev/full", path_.string() + ".tmp");
-  EXPECT_EQ(message_of<Error>([&] { write_atomically(path_, "x"); }),
-            path_.string() + ".tmp: cannot write: No space left on device");
-  EXPECT_FALSE(fs::exists(path_));
-}
-
-TEST_F(CheckpointFile, AFileWithoutAFolderInItsPathIsWritten) {
-  const fs::path before = fs::current_path();
-  fs::current_path(folder_.path());
-  write_atomically("plain", "content");
-  fs::current_path(before);
-  EXPECT_EQ(bytes_of(folder_.path() / "plain"), "content");
-}
-
 }  // namespace
 }  // namespace rewire::train

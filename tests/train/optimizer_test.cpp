@@ -37,13 +37,13 @@ void take_steps(torch::jit::Module& module, Optimizer& optimizer, int from, int 
   }
 }
 
-OptimizerDescription description(const std::string& kind) {
-  OptimizerDescription result{.kind = kind, .lr = 0.1, .weight_decay = 0.01};
+config::OptimizerDescription description(const std::string& kind) {
+  config::OptimizerDescription result{.kind = kind, .lr = 0.1, .weight_decay = 0.01};
   if (kind == "sgd") result.momentum = 0.9;
   return result;
 }
 
-class EveryOptimizer : public testing::TestWithParam<OptimizerDescription> {};
+class EveryOptimizer : public testing::TestWithParam<config::OptimizerDescription> {};
 
 TEST_P(EveryOptimizer, GoesOnFromACheckpointToTheSameBits) {
   const test::TempFolder folder;
@@ -94,8 +94,8 @@ TEST_P(EveryOptimizer, TheLoadedStateIsItsOwn) {
 INSTANTIATE_TEST_SUITE_P(
     Kinds, EveryOptimizer,
     testing::Values(description("sgd"), description("adam"), description("adamw"),
-                    OptimizerDescription{.kind = "sgd", .lr = 0.1},
-                    OptimizerDescription{
+                    config::OptimizerDescription{.kind = "sgd", .lr = 0.1},
+                    config::OptimizerDescription{
                         .kind = "sgd", .lr = 0.1, .momentum = 0.9, .nesterov = true}),
     [](const auto& info) { return info.param.kind + std::to_string(info.index); });
 

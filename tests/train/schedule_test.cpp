@@ -22,7 +22,7 @@ Extent extent_of(const test::Golden& golden, const std::string& name) {
 }
 
 // Every step of schedules.pt's `name` against `schedule`; rates below `lowest` count as that.
-void expect_published_steps(const std::string& name, const ScheduleDescription& schedule,
+void expect_published_steps(const std::string& name, const config::ScheduleDescription& schedule,
                             double lowest = -1) {
   const test::Golden golden = test::load_golden("schedules");
   const double base = number(golden, name + ".base_lr");
@@ -38,7 +38,7 @@ void expect_published_steps(const std::string& name, const ScheduleDescription& 
 
 // The same for resnet_losses.pt, which has a rate an epoch: it holds for each of its steps.
 void expect_published_epochs(const std::string& name, double base,
-                             const ScheduleDescription& schedule) {
+                             const config::ScheduleDescription& schedule) {
   const at::Tensor rates = test::load_golden("resnet_losses").at("lr_per_epoch." + name);
   const Extent extent{.epochs = rates.numel(), .batches = 3, .images = 50, .batch_size = 20};
   for (int64_t step = 0; step < extent.epochs * extent.batches; ++step) {
@@ -77,7 +77,7 @@ TEST(Schedule, WithWarmupAsPublished) {
 }
 
 TEST(Schedule, WarmupByIterationRisesAtEveryStep) {
-  const ScheduleDescription schedule{.kind = "cosine", .warmup_epochs = 2};
+  const config::ScheduleDescription schedule{.kind = "cosine", .warmup_epochs = 2};
   const Extent extent{.epochs = 4, .batches = 2, .images = 8, .batch_size = 4};
   const double expected[] = {0.25, 0.5, 0.75, 1.0};
   for (int64_t step = 0; step < 4; ++step) {
@@ -95,7 +95,7 @@ TEST(Schedule, ConstantStays) {
 TEST(Schedule, AllOfTheTrainingMayBeWarmup) {
   const Extent extent{.epochs = 2, .batches = 1, .images = 1, .batch_size = 1};
   for (const std::string kind : {"cosine", "linear", "exponential", "constant"}) {
-    const ScheduleDescription schedule{.kind = kind, .warmup_epochs = 4};
+    const config::ScheduleDescription schedule{.kind = kind, .warmup_epochs = 4};
     EXPECT_EQ(learning_rate(schedule, 1, extent, 0), 0.25);
     EXPECT_EQ(learning_rate(schedule, 1, extent, 1), 0.5);
   }

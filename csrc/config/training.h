@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-namespace rewire::train {
+namespace rewire::config {
 
 struct OptimizerDescription {
   std::string kind;  // sgd, adam, adamw
@@ -26,7 +26,7 @@ struct ScheduleDescription {
   int64_t warmup_epochs = 0;        // the rate first rises linearly for that many epochs
 };
 
-struct Description {
+struct TrainingDescription {
   int64_t epochs = 0;
   int64_t batch_size = 0;
   int64_t test_batch_size = 0;  // 0: as batch_size
@@ -38,4 +38,4 @@ struct Description {
   bool pictures = false;   // a picture of the wiring into wiring/ at every epoch's end
 };
 
-}  // namespace rewire::train
+}  // namespace rewire::config
