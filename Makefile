@@ -16,6 +16,9 @@ help:
 	@echo "make test         build and run every test"
 	@echo "make bench        benchmarks of the operators"
 	@echo "make build        $(BUILD)/rewire and $(BUILD)/librewire.so"
+	@echo "make deps         install what the build needs; build calls it"
+	@echo "make clean        remove $(BUILD)"
+	@echo "TORCH=PYTHON uses the torch of that Python, REWIRE_APPS=OFF builds the library alone, JOBS=N"
 
 quickstart: build
 	$(BUILD)/rewire quickstart configs/digits/learned.yaml configs/digits/random.yaml

@@ -1,4 +1,6 @@
 // rewire check CONFIG: parse, resolve, build; opens no data.
+#include <fmt/format.h>
+
 #include <iostream>
 
 #include "command.h"
@@ -10,6 +12,11 @@ void check(const Common& common) {
   const config::Experiment experiment = common.experiment();
   const models::Model model = load_model(experiment, std::nullopt).model;
   std::cout << config::to_yaml(experiment) << std::flush;
+  const models::EdgeCount edges = models::count_edges(model);
+  say(fmt::format(
+      "{}: {} parameters, {} edges of which {} are in use, {} multiply-accumulates an image",
+      experiment.name, models::count_parameters(model), edges.kept, edges.in_use,
+      models::count_macs(model)));
   if (!common.json) return;
   nlohmann::ordered_json json = {{"name", experiment.name}};
   describe(model, json);

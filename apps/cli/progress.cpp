@@ -33,13 +33,16 @@ std::string duration(double seconds) {
   return fmt::format("{}:{:02}", whole / 60, whole % 60);
 }
 
+std::string pass_name(const train::StepReport& report) {
+  return report.training ? fmt::format("epoch {}/{}", report.epoch + 1, report.epochs) : "testing";
+}
+
 void draw_bar(const train::StepReport& report) {
   constexpr int kCells = 24;
   const int filled = int(kCells * report.batch / std::max<int64_t>(report.batches, 1));
   std::string bar;
   for (int i = 0; i < kCells; ++i) bar += i < filled ? "━" : "─";
-  const std::string what =
-      report.training ? fmt::format("epoch {}/{}", report.epoch + 1, report.epochs) : "testing";
+  const std::string what = pass_name(report);
   const std::string line =
       fmt::format("\r\x1b[K{} {} {}/{}  loss {:.3f}  top1 {:.1f} %  {:.0f} images/s  {} left", what,
                   bar, report.batch, report.batches, report.loss, report.top1,
@@ -68,7 +71,16 @@ void show(const std::string& line) { std::fputs((line + "\n").c_str(), stdout); 
 train::Watcher watcher() {
   train::Watcher watcher;
   watcher.log = say;
-  if (!on_terminal()) return watcher;
+  if (!on_terminal()) {
+    watcher.step = [last = Clock::now()](const train::StepReport& report) mutable {
+      if (Clock::now() - last < std::chrono::seconds(30)) return;
+      last = Clock::now();
+      say(fmt::format("{} {}/{}: loss {:.3f}, top1 {:.1f} %, {:.0f} images/s, {} left",
+                      pass_name(report), report.batch, report.batches, report.loss, report.top1,
+                      report.images_per_second, duration(report.seconds_left)));
+    };
+    return watcher;
+  }
   watcher.step = [last = Clock::time_point()](const train::StepReport& report) mutable {
     const auto now = Clock::now();
     if (now - last < std::chrono::milliseconds(100) && report.batch < report.batches) return;

@@ -14,9 +14,9 @@ struct Options {
 
 // "top1 80.31 %, published 80.9 +- 0.6 (source)"
 std::string outcome(const config::Experiment& experiment, const train::RunResult& result) {
-  std::string text =
-      fmt::format("top1 {:.2f} % (best {:.2f} %), loss {:.4f} after {} epochs in {:.0f} s",
-                  result.top1, result.best_top1, result.loss, result.epochs, result.seconds);
+  std::string text = fmt::format(
+      "top1 {:.2f} % (best {:.2f} %), loss {:.4f} after {} epoch{} in {:.0f} s", result.top1,
+      result.best_top1, result.loss, result.epochs, result.epochs == 1 ? "" : "s", result.seconds);
   if (experiment.expect) {
     text += fmt::format("; published {} +- {} ({})", experiment.expect->top1,
                         experiment.expect->within, experiment.expect->source);

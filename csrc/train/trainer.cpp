@@ -92,6 +92,11 @@ class Training {
       if (folder_.drop_checkpoints_after(state_.epoch)) state_.best = {};
       save("last");
     }
+    if (state_.epoch >= experiment_.training.epochs) {
+      return note(fmt::format(
+          "{} is complete, {} of {} epochs: nothing to train; start over with --resume never",
+          file.string(), state_.epoch, experiment_.training.epochs));
+    }
     note(fmt::format("going on from {}: epoch {}, step {}", file.string(), state_.epoch + 1,
                      state_.step_in_epoch + 1));
   }
@@ -102,12 +107,12 @@ class Training {
   void announce() {
     data::write_atomically(folder_.config(), config::to_yaml(experiment_));
     const models::EdgeCount edges = models::count_edges(state_.model);
-    log(fmt::format(
-        "{}: {} training images, {} test images, {} parameters, {} edges kept of which {} "
-        "are read, {} threads, in {}",
-        experiment_.name, train_set_.size(), test_set_.size(),
-        models::count_parameters(state_.model), edges.kept, edges.in_use, at::get_num_threads(),
-        folder_.root().string()));
+    log(
+        fmt::format("{}: {} training images, {} test images, {} parameters, {} edges of which {} "
+                    "are in use, {} compute threads, in {}",
+                    experiment_.name, train_set_.size(), test_set_.size(),
+                    models::count_parameters(state_.model), edges.kept, edges.in_use,
+                    at::get_num_threads(), folder_.root().string()));
     for (const std::string& line : notes_) log(line);
   }
 

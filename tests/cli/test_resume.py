@@ -155,3 +155,10 @@ def test_a_file_to_go_on_from_that_is_none(rewire):
     rewire("train", rewire.config, "--output", "run", "--resume", "absent.pt").refused(
         4, "absent.pt: no such checkpoint"
     )
+
+
+def test_a_finished_training_says_so(rewire):
+    rewire.train("run", **SETTINGS | {"training__epochs": 1}).check()
+    done = rewire.train("run", **SETTINGS | {"training__epochs": 1}).check()
+    assert "run/checkpoints/last.pt is complete, 1 of 1 epochs: nothing to train" in done.err
+    assert done.json["epochs"] == 1

@@ -144,7 +144,7 @@ def test_a_folder_in_use_is_refused(rewire):
         process.communicate()
     # The lock went with the process, and its last checkpoint is whole.
     done = rewire.train("run", training__epochs=1).check()
-    assert "going on from run/checkpoints/last.pt" in done.err
+    assert "run/checkpoints/last.pt is complete" in done.err
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])

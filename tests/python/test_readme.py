@@ -9,7 +9,7 @@ README = (Path(__file__).parents[2] / "README.md").read_text()
 
 
 def test_python_example_prints_what_the_readme_says():
-    block, shown = re.search(r"```python\n(.*?)```\n\nprints `(.*?)`", README, re.S).groups()
+    block, shown = re.search(r"```python\n((?:(?!```).)*)```\n\nprints `(.*?)`", README, re.S).groups()
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
         exec(compile(block, "README.md", "exec"), {})
