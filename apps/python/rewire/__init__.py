@@ -53,7 +53,8 @@ def _load():
     Raises
     ------
     ImportError
-        If the library is missing, or cannot be loaded because it was built for another torch.
+        If the library is missing, cannot be loaded because it was built for another torch, or
+        registers no operators because it is another library.
     """
     if hasattr(torch.ops.rewire, "select"):
         return  # by torch.ops.load_library, or by the program that embeds this Python
@@ -66,6 +67,8 @@ def _load():
             f"rewire: {path} does not load with torch {torch.__version__}; "
             f"rebuild it for this torch ({reason})"
         ) from error
+    if not hasattr(torch.ops.rewire, "select"):
+        raise ImportError(f"rewire: {path} registers no operators: is it {_NAME}?")
 
 
 _load()
