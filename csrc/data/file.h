@@ -16,9 +16,21 @@ std::string read_file(const std::filesystem::path& path, int64_t max_bytes);
 // truncated or trailed stream and as soon as more than `max_bytes` come out.
 std::string gunzip(std::string_view packed, int64_t max_bytes, const std::string& name);
 
-// Replaces the file at `path` by `bytes`: written to a temporary file beside it, flushed to the disk,
-// then renamed, so that whenever the process dies, `path` holds the old content or the new one, whole.
-// Throws Error (exit 1) with path and cause.
+// Replaces the file at `path` by `bytes`: written to a temporary file beside it, flushed to the
+// disk, then renamed, so that whenever the process dies, `path` holds the old content or the new
+// one, whole. The temporary file carries the process's id: two processes do not mix what they
+// write. Throws Error (exit 1) with path and cause, the old content untouched.
 void write_atomically(const std::filesystem::path& path, std::string_view bytes);
+
+// Whether `path` is named as the temporary files are that a killed write_atomically leaves.
+bool is_temporary(const std::filesystem::path& path);
+
+// Appends `bytes` to the file at `path`, which is made where it is not there: all of them or, where
+// the disk is full, none. Throws Error (exit 1) with path and cause.
+void append(const std::filesystem::path& path, std::string_view bytes);
+
+// Waits until what was written to the file or folder at `path` is on the disk. Throws Error (exit
+// 1).
+void flush(const std::filesystem::path& path);
 
 }  // namespace rewire::data

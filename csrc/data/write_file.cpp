@@ -37,28 +37,49 @@ void write_all(int file, std::string_view bytes, const fs::path& path) {
   while (!bytes.empty()) {
     const ssize_t written = ::write(file, bytes.data(), bytes.size());
     if (written < 0 && errno == EINTR) continue;
-    if (written < 0) fail(path, "cannot write");
+    if (written < 0) fail(path, "cannot be written");
     bytes.remove_prefix(size_t(written));
   }
-  if (::fsync(file) != 0) fail(path, "cannot write");
 }
 
 }  // namespace
 
 void write_atomically(const fs::path& path, std::string_view bytes) {
-  const fs::path temporary = path.string() + ".tmp";
+  const std::string temporary = fmt::format("{}.{}.tmp", path.string(), ::getpid());
   try {
-    const Descriptor file(temporary, O_WRONLY | O_CREAT | O_TRUNC);
-    if (file.value() < 0) fail(temporary, "cannot write");
-    write_all(file.value(), bytes, temporary);
-    if (::rename(temporary.c_str(), path.c_str()) != 0) fail(path, "cannot replace");
+    const Descriptor file(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW);
+    if (file.value() < 0) fail(path, "cannot be written");
+    write_all(file.value(), bytes, path);
+    if (::fsync(file.value()) != 0) fail(path, "cannot be flushed");
+    if (::rename(temporary.c_str(), path.c_str()) != 0) fail(path, "cannot be replaced");
   } catch (const Error&) {
     ::unlink(temporary.c_str());
     throw;
   }
-  const Descriptor folder(path.has_parent_path() ? path.parent_path() : ".",
-                          O_RDONLY | O_DIRECTORY);
-  if (folder.value() < 0 || ::fsync(folder.value()) != 0) fail(path.parent_path(), "cannot flush");
+  flush(path.has_parent_path() ? path.parent_path() : ".");
+}
+
+bool is_temporary(const fs::path& path) {
+  const std::string id = path.stem().extension().string();
+  return path.extension() == ".tmp" && id.size() > 1 &&
+         id.find_first_not_of("0123456789", 1) == std::string::npos;
+}
+
+void append(const fs::path& path, std::string_view bytes) {
+  const Descriptor file(path, O_WRONLY | O_CREAT | O_APPEND);
+  if (file.value() < 0) fail(path, "cannot be written");
+  const off_t end = ::lseek(file.value(), 0, SEEK_END);
+  try {
+    write_all(file.value(), bytes, path);
+  } catch (const Error&) {
+    [[maybe_unused]] const int cut = ::ftruncate(file.value(), end);
+    throw;
+  }
+}
+
+void flush(const fs::path& path) {
+  const Descriptor file(path, O_RDONLY);
+  if (file.value() < 0 || ::fsync(file.value()) != 0) fail(path, "cannot be flushed");
 }
 
 }  // namespace rewire::data

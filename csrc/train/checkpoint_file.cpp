@@ -39,6 +39,12 @@ std::string read_file(const fs::path& path) {
   std::error_code error;
   const auto status = fs::status(path, error);
   if (!fs::exists(status)) throw CheckpointError(path.string() + ": no such checkpoint");
+  if (fs::is_directory(status)) {
+    throw CheckpointError(path.string() + ": a folder, expected a checkpoint in it" +
+                          (fs::exists(path / "checkpoints" / "last.pt", error)
+                               ? ": " + (path / "checkpoints" / "last.pt").string()
+                               : ""));
+  }
   if (!fs::is_regular_file(status)) throw CheckpointError(path.string() + ": not a file");
   std::ifstream stream(path, std::ios::binary);
   std::string bytes(fs::file_size(path), '\0');

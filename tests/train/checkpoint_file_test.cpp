@@ -144,7 +144,10 @@ TEST_F(CheckpointFile, RefusesAnotherVersion) {
 
 TEST_F(CheckpointFile, RefusesWhatIsNoFile) {
   EXPECT_EQ(error_of_file(folder_.path() / "absent.pt"), "no such checkpoint");
-  EXPECT_EQ(error_of_file(folder_.path()), "not a file");
+  EXPECT_EQ(error_of_file(folder_.path()), "a folder, expected a checkpoint in it");
+  folder_.write("checkpoints/last.pt", "");
+  EXPECT_EQ(error_of_file(folder_.path()), "a folder, expected a checkpoint in it: " +
+                                               (folder_.path() / "checkpoints/last.pt").string());
   ASSERT_EQ(mkfifo((folder_.path() / "fifo.pt").c_str(), 0600), 0);
   EXPECT_EQ(error_of_file(folder_.path() / "fifo.pt"), "not a file");
   EXPECT_EQ(error_of_file("/dev/zero"), "not a file");
@@ -177,11 +180,12 @@ TEST_F(CheckpointFile, ReplacesTheOldOneAndLeavesNothingElse) {
 
 TEST_F(CheckpointFile, AWriteThatFailsLeavesTheOldOne) {
   write_tensors(path_, {{"w", at::zeros({3})}});
-  fs::create_directory(path_.string() + ".tmp");  // takes the temporary file's place
+  // Takes the temporary file's place.
+  fs::create_directory(path_.string() + "." + std::to_string(getpid()) + ".tmp");
   EXPECT_EQ(message_of<Error>([&] {
               write_tensors(path_, {{"w", at::ones({3})}});
             }),
-            path_.string() + ".tmp: cannot write: Is a directory");
+            path_.string() + ": cannot be written: Is a directory");
   EXPECT_TRUE(test::same(read_tensors(path_).at("w"), at::zeros({3})));
 }
 
