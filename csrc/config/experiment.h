@@ -47,4 +47,7 @@ Experiment parse(const std::string& text, const std::string& origin,
 // The experiment as YAML with every key written out; parse(to_yaml(e)) gives e again.
 std::string to_yaml(const Experiment& experiment);
 
+// The keys in which two experiments differ, as "training.optimizer.lr", in alphabetical order.
+std::vector<std::string> differing_keys(const Experiment& a, const Experiment& b);
+
 }  // namespace rewire::config

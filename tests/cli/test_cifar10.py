@@ -64,6 +64,14 @@ def test_a_file_cut_by_a_byte(rewire, data):
     )
 
 
+@pytest.mark.parametrize("name", ["data_batch_1.bin", "data_batch_4.bin", "test_batch.bin"])
+def test_a_missing_batch(rewire, data, name):
+    (data / name).unlink()
+    done = rewire("train", CONFIGS / "static-dnw.yaml", "--data", data.parent, **SMALL)
+    done.refused(3, f"{data / name}: no such file; unpack cifar-10-binary.tar.gz of ")
+    assert not rewire.path("runs").exists()
+
+
 def test_a_label_that_is_none(rewire, data):
     path = data / "test_batch.bin"
     broken = bytearray(path.read_bytes())

@@ -108,6 +108,19 @@ TEST_F(Bases, AnotherKindRefusesItsOwnWrongKeys) {
             0.9);
 }
 
+TEST(DifferingKeys, AreNamedByTheirPath) {
+  const auto keys = [](const std::vector<std::string>& overrides) {
+    return differing_keys(read_text(kSmall), read_text(kSmall, overrides));
+  };
+  EXPECT_THAT(keys({}), testing::IsEmpty());
+  EXPECT_THAT(keys({"training.optimizer.lr=0.2", "seed=3", "data.normalize.mean=[0.25]"}),
+              testing::ElementsAre("data.normalize.mean[0]", "seed", "training.optimizer.lr"));
+  EXPECT_THAT(keys({"data.augment=[{kind: horizontal_flip}]"}),
+              testing::ElementsAre("data.augment[0].kind"));
+  EXPECT_THAT(keys({"expect={top1: 1, within: 2, source: x}"}),
+              testing::ElementsAre("expect.source", "expect.top1", "expect.within"));
+}
+
 TEST(Experiments, EveryShippedFileReads) {
   int files = 0;
   for (const auto& entry :
