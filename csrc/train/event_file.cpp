@@ -5,9 +5,17 @@
 #include <array>
 #include <bit>
 #include <chrono>
+#include <fstream>
+#include <optional>
+
+#include "data/file.h"
 
 namespace rewire::train {
 namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kPrefix = "events.out.tfevents.";
 
 constexpr std::array<uint32_t, 256> make_crc_table() {
   std::array<uint32_t, 256> table{};
@@ -66,12 +74,71 @@ std::string version_event() {
   return double_field(1, now.count()) + bytes_field(3, "brain.Event:2");
 }
 
+std::string record(std::string_view event) {
+  const std::string length = little_endian(event.size(), 8);
+  return length + little_endian(masked_crc32c(length), 4) + std::string(event) +
+         little_endian(masked_crc32c(event), 4);
+}
+
 std::string file_name() {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   std::array<char, 256> host{};
   if (gethostname(host.data(), host.size() - 1) != 0 || host[0] == '\0') host = {"localhost"};
-  return fmt::format("events.out.tfevents.{}.{}",
+  return fmt::format("{}{}.{}", kPrefix,
                      std::chrono::duration_cast<std::chrono::seconds>(now).count(), host.data());
+}
+
+uint64_t integer_at(std::string_view bytes, size_t at, int size) {
+  uint64_t value = 0;
+  for (int i = size; i-- > 0;) value = value << 8 | static_cast<uint8_t>(bytes[at + i]);
+  return value;
+}
+
+constexpr size_t kFrame = 16;  // of a record: the length, its checksum, the event's
+
+// The event of the record that `bytes` begin with; nothing where it is cut or damaged.
+std::optional<std::string_view> first_event(std::string_view bytes) {
+  if (bytes.size() < kFrame) return std::nullopt;
+  const uint64_t length = integer_at(bytes, 0, 8);
+  if (integer_at(bytes, 8, 4) != masked_crc32c(bytes.substr(0, 8))) return std::nullopt;
+  if (length > bytes.size() - kFrame) return std::nullopt;
+  const std::string_view event = bytes.substr(12, length);
+  if (integer_at(bytes, 12 + length, 4) != masked_crc32c(event)) return std::nullopt;
+  return event;
+}
+
+// The step of an event as written here: behind the time. Nothing for one that has no step.
+std::optional<int64_t> step_of(std::string_view event) {
+  constexpr size_t kTime = 9;
+  if (event.size() <= kTime || event[kTime] != key(2, kVarint)[0]) return std::nullopt;
+  uint64_t step = 0;
+  int shift = 0;
+  for (size_t at = kTime + 1; at < event.size() && shift < 64; ++at, shift += 7) {
+    step |= uint64_t(event[at] & 0x7F) << shift;
+    if (!(event[at] & 0x80)) break;
+  }
+  return int64_t(step);
+}
+
+// Ends an event file before the first record that is of `next_step` or later, cut or damaged.
+void keep_before(const fs::path& file, int64_t next_step) {
+  std::ifstream stream(file, std::ios::binary);
+  if (!stream) return;
+  const std::string bytes(std::istreambuf_iterator<char>(stream), {});
+  size_t end = 0;
+  bool has_values = false;
+  while (const auto event = first_event(std::string_view(bytes).substr(end))) {
+    const std::optional<int64_t> step = step_of(*event);
+    if (step && *step >= next_step) break;
+    has_values |= step.has_value();
+    end += event->size() + kFrame;
+  }
+  std::error_code kept;  // as it is, where it cannot be changed
+  if (!has_values) {
+    fs::remove(file, kept);
+  } else if (end < bytes.size()) {
+    fs::resize_file(file, end, kept);
+  }
 }
 
 }  // namespace
@@ -84,31 +151,28 @@ uint32_t crc32c(std::string_view bytes) {
   return ~crc;
 }
 
-EventFile::EventFile(const std::filesystem::path& folder)
-    : path_(folder / file_name()),
-      // Appending: a run that is resumed within the second of its start keeps what it wrote.
-      file_(path_, std::ios::binary | std::ios::app) {
-  append(version_event());
+EventFile::EventFile(const fs::path& folder, int64_t next_step) : path_(folder / file_name()) {
+  std::error_code error;  // no such folder: nothing to keep
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    if (entry.path().filename().string().starts_with(kPrefix)) keep_before(entry.path(), next_step);
+  }
 }
 
-bool EventFile::scalar(std::string_view tag, int64_t step, float value) {
-  return append(event(step, tag, float_field(2, value)));
+void EventFile::scalar(std::string_view tag, int64_t step, float value) {
+  append(event(step, tag, float_field(2, value)));
 }
 
-bool EventFile::image(std::string_view tag, int64_t step, int64_t width, int64_t height,
+void EventFile::image(std::string_view tag, int64_t step, int64_t width, int64_t height,
                       std::string_view png) {
   constexpr int64_t kRgb = 3;
   const std::string image = integer_field(1, height) + integer_field(2, width) +
                             integer_field(3, kRgb) + bytes_field(4, png);
-  return append(event(step, tag, bytes_field(4, image)));
+  append(event(step, tag, bytes_field(4, image)));
 }
 
-bool EventFile::append(std::string_view event) {
-  const std::string length = little_endian(event.size(), 8);
-  file_.clear();  // after a full disk, the next record may fit again
-  file_ << length << little_endian(masked_crc32c(length), 4) << event
-        << little_endian(masked_crc32c(event), 4) << std::flush;
-  return file_.good();
+void EventFile::append(std::string_view event) {
+  if (!fs::exists(path_) || fs::is_empty(path_)) data::append(path_, record(version_event()));
+  data::append(path_, record(event));
 }
 
 }  // namespace rewire::train

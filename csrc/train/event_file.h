@@ -7,7 +7,6 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <fstream>
 #include <string>
 #include <string_view>
 
@@ -16,27 +15,29 @@ namespace rewire::train {
 // CRC-32C (Castagnoli, reflected polynomial 0x82F63B78) of `bytes`.
 uint32_t crc32c(std::string_view bytes);
 
-// The curves are a by-product: whatever becomes of the file, training goes on. So nothing here
-// throws for a file that cannot be written; each call says whether its record was written.
+// Each call throws Error (exit 1) where its record cannot be written: then nothing of it is, and
+// what was written before stays readable.
 class EventFile {
  public:
-  // Opens `folder`/events.out.tfevents.<unix seconds>.<hostname>, which TensorBoard finds by name.
-  explicit EventFile(const std::filesystem::path& folder);
+  // Writes to `folder`/events.out.tfevents.<unix seconds>.<hostname>, which TensorBoard finds by
+  // name, made with the first record. What the folder's earlier files hold of steps before
+  // `next_step` is kept; they end before the first record that is of a later step, cut or damaged,
+  // and those that keep none are removed.
+  EventFile(const std::filesystem::path& folder, int64_t next_step);
 
-  // Appends the value of curve `tag` at `step`. On disk when this returns.
-  bool scalar(std::string_view tag, int64_t step, float value);
+  // Appends the value of curve `tag` at `step`.
+  void scalar(std::string_view tag, int64_t step, float value);
 
   // Appends a picture: `png` is a whole PNG file of width x height pixels with three channels.
-  bool image(std::string_view tag, int64_t step, int64_t width, int64_t height,
+  void image(std::string_view tag, int64_t step, int64_t width, int64_t height,
              std::string_view png);
 
   const std::filesystem::path& path() const { return path_; }
 
  private:
-  bool append(std::string_view event);
+  void append(std::string_view event);
 
   std::filesystem::path path_;
-  std::ofstream file_;
 };
 
 }  // namespace rewire::train

@@ -13,7 +13,11 @@ namespace {
 void refuse_not_finite(const models::Model& model, const at::Tensor& images,
                        const std::string& where) {
   if (!images.isfinite().all().item<bool>()) throw NumberError("input is not finite: " + where);
-  check_finite(model, where);
+  for (const auto& [name, tensor] : script::named_tensors(model.module)) {
+    if (tensor.is_floating_point() && !tensor.isfinite().all().item<bool>()) {
+      throw NumberError(name + " is not finite: " + where);
+    }
+  }
 }
 
 }  // namespace
@@ -33,14 +37,6 @@ Forward forward(models::Model& model, const data::Batch& batch, const std::strin
     throw NumberError("the loss is not finite: " + where);
   }
   return result;
-}
-
-void check_finite(const models::Model& model, const std::string& where) {
-  for (const auto& [name, tensor] : script::named_tensors(model.module)) {
-    if (tensor.is_floating_point() && !tensor.isfinite().all().item<bool>()) {
-      throw NumberError(name + " is not finite: " + where);
-    }
-  }
 }
 
 }  // namespace rewire::train

@@ -17,8 +17,4 @@ struct Forward {
 // Throws NumberError, "<culprit> is not finite: <where>", for a loss that is infinite or NaN: the
 // culprit is the input, a parameter or buffer by name, or else the loss.
 Forward forward(models::Model& model, const data::Batch& batch, const std::string& where);
-
-// Throws NumberError for the first parameter or buffer that is not finite.
-void check_finite(const models::Model& model, const std::string& where);
-
 }  // namespace rewire::train

@@ -32,7 +32,9 @@ graph::Picture picture_of(const models::Model& model, const models::Wiring& wiri
 }  // namespace
 
 Journal::Journal(const RunFolder& folder, const RunState& state)
-    : folder_(folder.wiring()), metrics_(folder.metrics(), state.epoch), events_(folder.root()) {}
+    : folder_(folder.wiring()),
+      metrics_(folder.metrics(), state.epoch),
+      events_(folder.root(), state.epoch) {}
 
 void Journal::count_changes(RunState& state) {
   edges_changed_ = 0;
@@ -51,20 +53,18 @@ void Journal::epoch(RunState& state, const Sums& test, double rate) {
   train["edges"] = edges.kept;
   train["edges_in_use"] = edges.in_use;
   train["edges_changed"] = edges_changed_;
-  metrics_.write(train);
-  const Row tested = row_of(state.epoch, "test", test);
-  metrics_.write(tested);
-
-  curves(train);
-  curves(tested);
+  rows_ = {train, row_of(state.epoch, "test", test)};
+  for (const Row& row : rows_) metrics_.write(row);
 }
 
-void Journal::curves(const Row& row) {
-  const std::string split = row["split"];
-  for (const auto& [key, value] : row.items()) {
-    if (key == "epoch" || key == "split" || key == "images") continue;
-    events_.scalar(fmt::format("{}/{}", key, split), row["epoch"].get<int64_t>(),
-                   value.get<float>());
+void Journal::curves() {
+  for (const Row& row : rows_) {
+    const std::string split = row["split"];
+    for (const auto& [key, value] : row.items()) {
+      if (key == "epoch" || key == "split" || key == "images") continue;
+      events_.scalar(fmt::format("{}/{}", key, split), row["epoch"].get<int64_t>(),
+                     value.get<float>());
+    }
   }
 }
 

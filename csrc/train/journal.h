@@ -12,12 +12,15 @@ namespace rewire::train {
 
 class Journal {
  public:
-  // Keeps the rows of the epochs before the one in progress.
+  // Keeps the rows and the curves of the epochs before the one in progress.
   Journal(const RunFolder& folder, const RunState& state);
 
   // Writes down the epoch that ends now, and remembers its edges in state.edges_before. `rate` is
   // the learning rate of its last step. Throws Error where metrics.jsonl cannot be written.
   void epoch(RunState& state, const Sums& test, double rate);
+
+  // Adds the epoch last written down to TensorBoard's curves. Throws Error where that cannot be.
+  void curves();
 
   // Draws the wired layers of an epoch, for TensorBoard and, where `to_files`, into wiring/.
   void pictures(const models::Model& model, int64_t epoch, bool to_files);
@@ -27,11 +30,11 @@ class Journal {
 
  private:
   void count_changes(RunState& state);
-  void curves(const nlohmann::ordered_json& row);
 
   std::filesystem::path folder_;  // of the pictures
   MetricsFile metrics_;
   EventFile events_;
+  std::vector<nlohmann::ordered_json> rows_;  // of the epoch last written down
   int64_t edges_changed_ = 0;
 };
 

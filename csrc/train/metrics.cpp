@@ -3,8 +3,9 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
+#include <fstream>
+
 #include "data/file.h"
-#include "error.h"
 
 namespace rewire::train {
 
@@ -54,12 +55,11 @@ MetricsFile::MetricsFile(const std::filesystem::path& file, int64_t next_epoch) 
     if (row["epoch"].get<int64_t>() < next_epoch) kept += line + "\n";
   }
   data::write_atomically(file, kept);
-  stream_.open(file, std::ios::app);
 }
 
 void MetricsFile::write(const nlohmann::ordered_json& row) {
-  stream_ << row.dump() << std::endl;
-  if (!stream_) throw Error(1, file_.string() + ": cannot be written");
+  data::append(file_, row.dump() + "\n");
+  data::flush(file_);
 }
 
 }  // namespace rewire::train

@@ -4,7 +4,6 @@
 #include <ATen/core/Tensor.h>
 
 #include <filesystem>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <vector>
 
@@ -42,18 +41,17 @@ class Sums {
   int64_t images_ = 0;
 };
 
-// metrics.jsonl: one object an epoch and split, a line each, flushed as written.
+// metrics.jsonl: one object an epoch and split, a line each, on the disk as soon as written.
 class MetricsFile {
  public:
   // Keeps the rows of epochs before `next_epoch` (0: none) and drops the others, a half-written
   // last line too.
   MetricsFile(const std::filesystem::path& file, int64_t next_epoch);
-  // Throws Error (exit 1) where the row cannot be written.
+  // Throws Error (exit 1) where the row cannot be written: then nothing of it is.
   void write(const nlohmann::ordered_json& row);
 
  private:
   std::filesystem::path file_;
-  std::ofstream stream_;
 };
 
 }  // namespace rewire::train

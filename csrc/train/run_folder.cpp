@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "data/file.h"
 #include "error.h"
 #include "train/checkpoint_file.h"
 #include "train/run_state.h"
@@ -16,27 +17,59 @@ namespace rewire::train {
 
 namespace fs = std::filesystem;
 
+namespace {
+
+constexpr const char* kLock = ".lock";
+
+// Makes an experiment's folder and returns the descriptor that holds its lock.
+int make(const fs::path& root) {
+  std::error_code error;
+  fs::create_directories(root / "checkpoints", error);
+  if (error) throw Error(1, root.string() + ": cannot be made: " + error.message());
+  const fs::path file = root / kLock;
+  const int lock = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  if (lock < 0) throw Error(1, file.string() + ": " + std::strerror(errno));
+  if (::flock(lock, LOCK_EX | LOCK_NB) == 0) return lock;
+  const int cause = errno;
+  ::close(lock);
+  if (cause != EWOULDBLOCK)
+    throw Error(1, file.string() + ": cannot lock: " + std::strerror(cause));
+  throw ConfigError(root.string() + ": in use by another run; name another --output");
+}
+
+}  // namespace
+
 RunFolder::RunFolder(const fs::path& root) : root_(root) {
   std::error_code error;
   const bool foreign = fs::exists(root_, error) && !fs::is_empty(root_, error) &&
-                       !fs::exists(root_ / "checkpoints", error);
+                       !fs::exists(root_ / "checkpoints", error) &&
+                       !fs::exists(root_ / kLock, error);
   if (foreign)
     throw ConfigError(root_.string() + ": not an experiment's folder; name another --output");
-  fs::create_directories(root_ / "checkpoints", error);
-  if (error) throw Error(1, root_.string() + ": cannot be made: " + error.message());
-  const fs::path file = root_ / ".lock";
-  lock_ = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-  if (lock_ < 0) throw Error(1, file.string() + ": " + std::strerror(errno));
-  if (::flock(lock_, LOCK_EX | LOCK_NB) != 0) {
-    const int cause = errno;
-    ::close(lock_);
-    if (cause != EWOULDBLOCK)
-      throw Error(1, file.string() + ": cannot lock: " + std::strerror(cause));
-    throw ConfigError(root_.string() + ": in use by another run; name another --output");
-  }
+  lock_ = make(root_);
+  remove_temporaries();
 }
 
 RunFolder::~RunFolder() { ::close(lock_); }
+
+bool RunFolder::make_again() {
+  std::error_code error;
+  if (fs::exists(root_ / "checkpoints", error)) return false;
+  const int old = lock_;
+  ::flock(old, LOCK_UN);  // of a file that may be gone
+  lock_ = make(root_);
+  ::close(old);
+  return true;
+}
+
+void RunFolder::remove_temporaries() const {
+  for (const fs::path& folder : {root_, root_ / "checkpoints", wiring()}) {
+    std::error_code error;  // no such folder: nothing to remove
+    for (const auto& entry : fs::directory_iterator(folder, error)) {
+      if (data::is_temporary(entry.path())) fs::remove(entry.path(), error);
+    }
+  }
+}
 
 fs::path RunFolder::checkpoint(const std::string& name) const {
   return root_ / "checkpoints" / (name + ".pt");
@@ -63,9 +96,7 @@ void RunFolder::clear() {
       if (ours(entry.path().filename().string())) fs::remove(entry.path());
     }
   };
-  remove_in(root_ / "checkpoints", [](const std::string& name) {
-    return name.ends_with(".pt") || name.ends_with(".pt.tmp");
-  });
+  remove_in(root_ / "checkpoints", [](const std::string& name) { return name.ends_with(".pt"); });
   remove_in(root_, [](const std::string& name) {
     return name == "metrics.jsonl" || name.starts_with("events.out.tfevents.");
   });

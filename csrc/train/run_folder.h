@@ -9,12 +9,16 @@ namespace rewire::train {
 class RunFolder {
  public:
   // Makes the folder and locks it until destruction; the lock goes with the process, however it
-  // dies. Throws ConfigError where it holds other things than an experiment's or another process
-  // has it, Error where it cannot be written.
+  // dies. Removes the temporary files that a killed process left. Throws ConfigError where it holds
+  // other things than an experiment's or another process has it, Error where it cannot be written.
   explicit RunFolder(const std::filesystem::path& root);
   ~RunFolder();
   RunFolder(const RunFolder&) = delete;
   RunFolder& operator=(const RunFolder&) = delete;
+
+  // Makes the folder again, and locks it, where somebody has removed it or its checkpoints. Returns
+  // whether so. Throws as the constructor does.
+  bool make_again();
 
   std::filesystem::path config() const { return root_ / "config.yaml"; }
   std::filesystem::path metrics() const { return root_ / "metrics.jsonl"; }
@@ -31,6 +35,8 @@ class RunFolder {
   bool drop_checkpoints_after(int64_t epochs);
 
  private:
+  void remove_temporaries() const;
+
   std::filesystem::path root_;
   int lock_ = -1;
 };

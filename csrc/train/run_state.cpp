@@ -14,14 +14,14 @@ const std::string kModel = "model.";
 at::Tensor integer(int64_t value) { return at::scalar_tensor(value, at::kLong); }
 
 // The experiment as far as it decides the numbers of its steps.
-std::string decisive(config::Experiment experiment) {
+config::Experiment decisive(config::Experiment experiment) {
   experiment.training.epochs = 0;
   experiment.training.save_every = 0;
   experiment.training.keep_every = 0;
   experiment.training.pictures = false;
   experiment.data.workers = 0;
   experiment.expect.reset();
-  return config::to_yaml(experiment);
+  return experiment;
 }
 
 const at::Tensor& find(const TensorMap& tensors, const std::string& name,
@@ -42,10 +42,13 @@ config::Experiment saved_experiment(const std::filesystem::path& path, const std
 void refuse_other(const std::filesystem::path& path, const std::string& text,
                   const config::Experiment& experiment) {
   const config::Experiment saved = saved_experiment(path, text);
-  if (decisive(saved) != decisive(experiment)) {
-    throw CheckpointError(path.string() + ": a checkpoint of another experiment ('" + saved.name +
-                          "'); name another --output, or start over with --resume never");
-  }
+  const std::vector<std::string> keys =
+      config::differing_keys(decisive(saved), decisive(experiment));
+  if (keys.empty()) return;
+  throw CheckpointError(fmt::format(
+      "{}: a checkpoint of another experiment ('{}', which differs in {}); name another "
+      "--output, or start over with --resume never",
+      path.string(), saved.name, fmt::join(keys, ", ")));
 }
 
 // All that a checkpoint of `state` holds.
@@ -67,6 +70,14 @@ TensorMap tensors_of(const config::Experiment& experiment, const RunState& state
     tensors["edges_before." + state.model.wirings[i].name] = state.edges_before[i];
   }
   return tensors;
+}
+
+void refuse_not_finite(const TensorMap& tensors, const std::string& where) {
+  for (const auto& [name, tensor] : tensors) {
+    if (!tensor.is_floating_point() || tensor.isfinite().all().item<bool>()) continue;
+    const bool of_model = name.starts_with(kModel);
+    throw NumberError((of_model ? name.substr(kModel.size()) : name) + " is not finite: " + where);
+  }
 }
 
 // Everything that this program would write must be there in its type and shape, but for the text of
@@ -91,6 +102,7 @@ void load_tensors(const std::filesystem::path& path, const TensorMap& tensors,
   for (const auto& [name, tensor] : tensors) {
     if (name.starts_with(kModel)) state[name.substr(kModel.size())] = tensor;
   }
+  refuse_not_finite(state, path.string());
   const script::Mismatch mismatch = models::load_state(model, state);
   if (!mismatch.empty()) {
     throw CheckpointError(path.string() + ": does not fit this model: " + mismatch.describe());
@@ -110,7 +122,13 @@ RunState::RunState(const config::Experiment& experiment, models::Model built)
 
 void save_checkpoint(const std::filesystem::path& path, const config::Experiment& experiment,
                      const RunState& state) {
-  write_tensors(path, tensors_of(experiment, state));
+  const TensorMap tensors = tensors_of(experiment, state);
+  refuse_not_finite(tensors, place_of(state));
+  write_tensors(path, tensors);
+}
+
+std::string place_of(const RunState& state) {
+  return fmt::format("epoch {}, step {}", state.epoch + 1, state.step_in_epoch + 1);
 }
 
 void restore(const std::filesystem::path& path, const TensorMap& tensors,
@@ -118,6 +136,7 @@ void restore(const std::filesystem::path& path, const TensorMap& tensors,
   refuse_other(path, tensor_text(find(tensors, "config", path)), experiment);
   load_tensors(path, tensors, state.model);
   refuse_unlike(path, tensors, tensors_of(experiment, state));
+  refuse_not_finite(tensors, path.string());
   const auto get = [&](const std::string& name) { return tensors.at("progress." + name); };
   try {
     state.optimizer.load(tensors);

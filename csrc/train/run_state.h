@@ -37,15 +37,21 @@ struct RunState {
   RunState(const config::Experiment& experiment, models::Model built);
 };
 
+// "epoch 2, step 1": where the training stands, for people, who count from 1.
+std::string place_of(const RunState& state);
+
 // A checkpoint: format of checkpoint_file.h, with the names
 //   config (text), model.<name>, optimizer.<parameter>.<what>, generator (torch's CPU generator),
 //   progress.{epoch,step_in_epoch,sums,best,last,seconds}, edges_before.<layer>
+// Throws NumberError where a parameter, a buffer or the optimiser's state is not finite: what is
+// broken never replaces a checkpoint that is not.
 void save_checkpoint(const std::filesystem::path& path, const config::Experiment& experiment,
                      const RunState& state);
 
 // Sets `state` to what a checkpoint holds; `path` names it in complaints.
 // Throws CheckpointError where it is of another experiment (any key but training.epochs and those
-// that change no number differs) or its tensors are not those that this program would write.
+// that change no number differs) or its tensors are not those that this program would write,
+// NumberError where they are not finite.
 void restore(const std::filesystem::path& path, const TensorMap& tensors,
              const config::Experiment& experiment, RunState& state);
 
@@ -53,7 +59,8 @@ void restore(const std::filesystem::path& path, const TensorMap& tensors,
 int64_t finished_epochs(const TensorMap& tensors, const std::filesystem::path& path);
 
 // The parameters and buffers alone, from a checkpoint of whatever experiment.
-// Throws CheckpointError with the missing, unexpected and mismatched names.
+// Throws CheckpointError with the missing, unexpected and mismatched names, NumberError where one
+// is not finite.
 struct Origin {
   config::Experiment experiment;
   int64_t epochs = 0;  // that had ended

@@ -153,15 +153,12 @@ class Training {
     return learning_rate(experiment_.training.schedule, experiment_.training.optimizer.lr, extent,
                          state_.epoch * batches + step_in_epoch);
   }
-  std::string where() const {
-    return fmt::format("epoch {}, step {}", state_.epoch + 1, state_.step_in_epoch + 1);
-  }
 
   void step(const data::Batch& batch, int64_t batches) {
     const auto start = Clock::now();
     state_.optimizer.set_learning_rate(learning_rate_at(state_.step_in_epoch, batches));
     state_.optimizer.zero_grad();
-    const Forward answer = forward(state_.model, batch, where());
+    const Forward answer = forward(state_.model, batch, place_of(state_));
     answer.loss.backward();
     state_.optimizer.step();
     state_.sums.add(answer.value, answer.logits.detach(), batch.labels);
@@ -170,20 +167,30 @@ class Training {
     images_seconds_ += seconds_since(start);
   }
 
-  // Pictures are a by-product: training goes on without them.
-  void draw_wiring() {
+  // Where somebody has removed the folder, training goes on in a new one.
+  void keep_folder() {
+    if (!folder_.make_again()) return;
+    log(fmt::format("{}: was removed, and is made again", folder_.root().string()));
+    data::write_atomically(folder_.config(), config::to_yaml(experiment_));
+    journal_.emplace(folder_, state_);
+  }
+
+  // Curves and pictures are by-products: training goes on without them.
+  void draw() {
     try {
+      journal_->curves();
       journal_->pictures(state_.model, state_.epoch, experiment_.training.pictures);
     } catch (const std::exception& error) {
-      log(fmt::format("no picture of the wiring: {}", error.what()));
+      log(fmt::format("no curves or pictures of this epoch: {}", error.what()));
     }
   }
 
   // `rate`: the learning rate of the epoch's last step.
   void end_epoch(const Sums& test, double rate) {
     const bool best = test.top(0) > state_.best.top1;
+    keep_folder();
     journal_->epoch(state_, test, rate);
-    draw_wiring();
+    draw();
     log(
         fmt::format("epoch {}/{}: train loss {:.4f} top1 {:.2f} %, test loss {:.4f} top1 {:.2f} %, "
                     "{} edges changed, {:.0f} images/s",
@@ -218,9 +225,8 @@ class Training {
                            .seconds_left = images_left / rate});
   }
 
-  // What is not finite never replaces a checkpoint that is.
   void save(const std::string& name) {
-    check_finite(state_.model, where());
+    keep_folder();
     save_checkpoint(folder_.checkpoint(name), experiment_, state_);
   }
 

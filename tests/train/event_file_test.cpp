@@ -7,8 +7,12 @@
 #include <fstream>
 #include <iterator>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
+
+#include "error.h"
+#include "support/files.h"
 
 namespace rewire::train {
 namespace {
@@ -17,6 +21,11 @@ class EventFileTest : public testing::Test {
  protected:
   EventFileTest() { std::filesystem::create_directories(folder_); }
   ~EventFileTest() override { std::filesystem::remove_all(folder_); }
+
+  // The steps of a file's events, "version" for those that have none.
+  static std::vector<std::string> steps(const std::filesystem::path& path);
+  // Of all files, in the order of their names.
+  std::vector<std::string> all_steps() const;
 
   const std::filesystem::path folder_ =
       std::filesystem::temp_directory_path() /
@@ -35,10 +44,14 @@ uint32_t masked(std::string_view bytes) {
   return (crc >> 15 | crc << 17) + 0xA282EAD8u;
 }
 
+std::string bytes_of(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
 // The events of a file, after checking the frame of each.
 std::vector<std::string> read_records(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  const std::string bytes{std::istreambuf_iterator<char>(file), {}};
+  const std::string bytes = bytes_of(path);
   std::vector<std::string> records;
   for (size_t at = 0; at < bytes.size();) {
     const std::string_view rest = std::string_view(bytes).substr(at);
@@ -78,6 +91,27 @@ std::map<int, std::string> decode(std::string_view bytes) {
   return fields;
 }
 
+std::vector<std::string> EventFileTest::steps(const std::filesystem::path& path) {
+  std::vector<std::string> steps;
+  for (const std::string& record : read_records(path)) {
+    auto event = decode(record);
+    steps.push_back(event.contains(2) ? event[2] : "version");
+  }
+  return steps;
+}
+
+std::vector<std::string> EventFileTest::all_steps() const {
+  std::set<std::filesystem::path> files;
+  for (const auto& entry : std::filesystem::directory_iterator(folder_)) files.insert(entry.path());
+  std::vector<std::string> all;
+  for (const auto& file : files) {
+    for (const std::string& step : steps(file)) {
+      if (step != "version" || all.empty()) all.push_back(step);
+    }
+  }
+  return all;
+}
+
 TEST_F(EventFileTest, Crc32cGivesThePublishedCheckValue) {
   EXPECT_EQ(crc32c("123456789"), 0xE3069283u);
   EXPECT_EQ(crc32c(""), 0u);
@@ -85,16 +119,17 @@ TEST_F(EventFileTest, Crc32cGivesThePublishedCheckValue) {
 }
 
 TEST_F(EventFileTest, BeginsWithTheFormatVersion) {
-  const EventFile file(folder_);
+  EventFile file(folder_, 0);
+  file.scalar("loss", 0, 1.0f);
   EXPECT_EQ(file.path().filename().string().rfind("events.out.tfevents.", 0), 0u);
   const auto records = read_records(file.path());
-  ASSERT_EQ(records.size(), 1u);
+  ASSERT_EQ(records.size(), 2u);
   EXPECT_EQ(decode(records[0])[3], "brain.Event:2");
 }
 
 TEST_F(EventFileTest, EachScalarIsOnDiskAtOnce) {
-  EventFile file(folder_);
-  ASSERT_TRUE(file.scalar("train/loss", 300, 2.5f));
+  EventFile file(folder_, 0);
+  file.scalar("train/loss", 300, 2.5f);
   const auto records = read_records(file.path());
   ASSERT_EQ(records.size(), 2u);
   auto event = decode(records[1]);
@@ -108,9 +143,9 @@ TEST_F(EventFileTest, EachScalarIsOnDiskAtOnce) {
 }
 
 TEST_F(EventFileTest, ImagesCarryTheirSizeAndBytes) {
-  EventFile file(folder_);
+  EventFile file(folder_, 0);
   const std::string png("\x89PNG and so on\0\xFF", 16);
-  ASSERT_TRUE(file.image("wiring", 7, 640, 48, png));
+  file.image("wiring", 7, 640, 48, png);
   auto value = decode(decode(decode(read_records(file.path()).at(1))[5])[1]);
   EXPECT_EQ(value[1], "wiring");
   auto image = decode(value[4]);
@@ -120,28 +155,73 @@ TEST_F(EventFileTest, ImagesCarryTheirSizeAndBytes) {
   EXPECT_EQ(image[4], png);
 }
 
-TEST_F(EventFileTest, AFileThatCannotBeOpenedFailsWithoutThrowing) {
-  EventFile file(folder_ / "absent");
-  EXPECT_FALSE(file.scalar("loss", 0, 1.0f));
-  EXPECT_FALSE(file.image("wiring", 0, 1, 1, "png"));
+TEST_F(EventFileTest, AFileThatCannotBeWrittenIsNamed) {
+  const auto file = [&] { return EventFile(folder_ / "absent", 0); };
+  EXPECT_EQ(test::message_of<Error>([&] { file().scalar("loss", 0, 1.0f); }),
+            file().path().string() + ": cannot be written: No such file or directory");
 }
 
-TEST_F(EventFileTest, OutlivesItsFolder) {
-  EventFile file(folder_);
-  std::filesystem::remove_all(folder_);
-  EXPECT_NO_THROW(file.scalar("loss", 0, 1.0f));
+TEST_F(EventFileTest, GoesOnInANewFileWhereItsOwnWasRemoved) {
+  EventFile file(folder_, 0);
+  file.scalar("loss", 0, 1.0f);
+  std::filesystem::remove(file.path());
+  file.scalar("loss", 1, 1.0f);
+  EXPECT_EQ(steps(file.path()), (std::vector<std::string>{"version", "1"}));
 }
 
-TEST_F(EventFileTest, OpenedTwiceItAppends) {
-  for (int i = 0; i < 2; ++i) {
-    EventFile file(folder_);
-    file.scalar("loss", i, 1.0f);
+TEST_F(EventFileTest, KeepsTheStepsBeforeTheNextOne) {
+  EventFile first(folder_, 0);
+  for (const int64_t step : {0, 1, 200, 300}) first.scalar("loss", step, 1.0f);
+  EventFile(folder_, 300).scalar("loss", 300, 2.0f);  // the same file, within the second
+  EXPECT_EQ(all_steps(), (std::vector<std::string>{"version", "0", "1", "200", "300"}));
+  const EventFile third(folder_, 1);
+  EXPECT_EQ(all_steps(), (std::vector<std::string>{"version", "0"}));
+}
+
+TEST_F(EventFileTest, AFileThatKeepsNothingIsRemoved) {
+  EventFile(folder_, 0).scalar("loss", 5, 1.0f);
+  const EventFile second(folder_, 5);
+  EXPECT_TRUE(std::filesystem::is_empty(folder_));
+}
+
+TEST_F(EventFileTest, WhereverItIsCutTheWholeRecordsStay) {
+  EventFile file(folder_, 0);
+  for (int step = 0; step < 3; ++step) file.scalar("loss", step, 1.0f);
+  const std::string whole = bytes_of(file.path());
+  const auto records = read_records(file.path());
+  size_t complete = 0, end = 0;  // of the records that a cut at `size` leaves whole
+  for (size_t size = 0; size <= whole.size(); ++size) {
+    if (complete < records.size() && size == end + records[complete].size() + 16) {
+      end = size;
+      ++complete;
+    }
+    std::ofstream(file.path(), std::ios::binary) << whole.substr(0, size);
+    EventFile(folder_, 100).scalar("loss", 7, 1.0f);
+    const size_t kept = complete < 2 ? 0 : complete - 1;  // the version alone is no value
+    std::vector<std::string> expected = {"version"};
+    for (size_t step = 0; step < kept; ++step) expected.push_back(std::to_string(step));
+    expected.push_back("7");
+    ASSERT_EQ(all_steps(), expected) << size;
+    for (const auto& entry : std::filesystem::directory_iterator(folder_)) {
+      if (entry.path() != file.path()) std::filesystem::remove(entry.path());  // of another second
+    }
   }
-  size_t records = 0;
-  for (const auto& entry : std::filesystem::directory_iterator(folder_)) {
-    records += read_records(entry.path()).size();
-  }
-  EXPECT_EQ(records, 4u);
+}
+
+TEST_F(EventFileTest, ADamagedRecordEndsTheFile) {
+  EventFile file(folder_, 0);
+  for (int step = 0; step < 3; ++step) file.scalar("loss", step, 1.0f);
+  std::string bytes = bytes_of(file.path());
+  bytes[bytes.size() - 10] ^= 1;
+  std::ofstream(file.path(), std::ios::binary) << bytes;
+  const EventFile next(folder_, 100);
+  EXPECT_EQ(all_steps(), (std::vector<std::string>{"version", "0", "1"}));
+}
+
+TEST_F(EventFileTest, LeavesOtherFilesAlone) {
+  std::ofstream(folder_ / "notes.txt") << "notes";
+  const EventFile file(folder_, 0);
+  EXPECT_EQ(bytes_of(folder_ / "notes.txt"), "notes");
 }
 
 }  // namespace

@@ -51,7 +51,7 @@ TEST_F(RunFolderTest, GoesOnFromTheLastCheckpointThenTheNewest) {
   touch(folder.checkpoint("last"), 5);
   touch(folder.checkpoint("epoch_1"), 4);
   touch(folder.checkpoint("best"), 3);
-  touch(root_ / "checkpoints" / "last.pt.tmp", 0);
+  touch(root_ / "checkpoints" / "last.pt.77.tmp", 0);
   EXPECT_THAT(folder.checkpoints(),
               testing::ElementsAre(folder.checkpoint("last"), folder.checkpoint("best"),
                                    folder.checkpoint("epoch_1"), folder.checkpoint("init")));
@@ -79,6 +79,45 @@ TEST_F(RunFolderTest, LeavesOthersFilesAmongThePictures) {
   folder.clear();
   EXPECT_FALSE(fs::exists(folder.wiring() / "graph_epoch_0.png"));
   EXPECT_TRUE(fs::exists(folder.wiring() / "notes.txt"));
+}
+
+TEST_F(RunFolderTest, RemovesWhatAKilledWriteLeft) {
+  { const RunFolder folder(root_); }
+  const auto leftovers = {root_ / "config.yaml.5.tmp", root_ / "checkpoints" / "last.pt.77.tmp",
+                          root_ / "wiring" / "graph_epoch_0.png.8.tmp"};
+  for (const fs::path& file : leftovers) touch(file, 0);
+  touch(root_ / "notes.tmp", 0);
+  const RunFolder folder(root_);
+  for (const fs::path& file : leftovers) EXPECT_FALSE(fs::exists(file)) << file;
+  EXPECT_TRUE(fs::exists(root_ / "notes.tmp"));
+}
+
+TEST_F(RunFolderTest, IsMadeAgainAndLockedWhereItWasRemoved) {
+  RunFolder folder(root_);
+  EXPECT_FALSE(folder.make_again());
+  fs::remove_all(root_);
+  EXPECT_TRUE(folder.make_again());
+  EXPECT_FALSE(folder.make_again());
+  EXPECT_TRUE(fs::is_directory(root_ / "checkpoints"));
+  EXPECT_EQ(message_of<ConfigError>([&] { const RunFolder second(root_); }),
+            root_.string() + ": in use by another run; name another --output");
+  fs::remove_all(root_ / "checkpoints");  // and the lock stays
+  EXPECT_TRUE(folder.make_again());
+}
+
+TEST_F(RunFolderTest, IsNotTakenFromARunThatMadeItMeanwhile) {
+  RunFolder folder(root_);
+  fs::remove_all(root_);
+  const RunFolder other(root_);
+  fs::remove_all(root_ / "checkpoints");
+  EXPECT_EQ(message_of<ConfigError>([&] { folder.make_again(); }),
+            root_.string() + ": in use by another run; name another --output");
+}
+
+TEST_F(RunFolderTest, AFolderOfWhichOnlyTheLockIsLeftIsOurs) {
+  { const RunFolder folder(root_); }
+  fs::remove_all(root_ / "checkpoints");
+  EXPECT_NO_THROW(const RunFolder folder(root_));
 }
 
 TEST_F(RunFolderTest, RefusesAFolderOfOtherThings) {

@@ -4,6 +4,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
+#include <random>
+
 #include "error.h"
 #include "support/files.h"
 #include "train/trainer.h"
@@ -24,9 +27,12 @@ class Restore : public testing::Test {
  protected:
   Restore() { train("never"); }
 
-  RunResult train(const std::string& resume) {
+  static config::Experiment experiment(const std::vector<std::string>& overrides = {}) {
+    return config::parse(kTiny, "tiny.yaml", overrides);
+  }
+  RunResult train(const std::string& resume, const std::vector<std::string>& overrides = {}) {
     return run(
-        config::parse(kTiny, "tiny.yaml"),
+        experiment(overrides),
         {.output = folder_.path() / "run", .data_root = {}, .resume = resume, .watcher = {}});
   }
   std::filesystem::path checkpoint(const std::string& name) const {
@@ -61,6 +67,80 @@ TEST_F(Restore, RefusesTensorsOfAnotherShapeOrType) {
   EXPECT_EQ(refusal("model.fc.bias", at::zeros({10}, at::kLong)),
             "model.fc.bias: expected Float [10], got Long [10]");
   EXPECT_EQ(refusal("progress.best", {}), "no tensor 'progress.best'");
+}
+
+TEST_F(Restore, RefusesWhatIsNotFinite) {
+  // What going on says with one value of a tensor replaced in last.pt.
+  const auto refusal_of = [&](const std::string& name, double value) {
+    TensorMap tensors = read_tensors(checkpoint("last"));
+    tensors.at(name).view(-1)[-1].fill_(value);
+    write_tensors(checkpoint("last"), tensors);
+    return message_of<NumberError>([&] { train("auto"); });
+  };
+  const std::string where = " is not finite: " + checkpoint("last").string();
+  EXPECT_EQ(refusal_of("optimizer.fc.weight.momentum_buffer", INFINITY),
+            "optimizer.fc.weight.momentum_buffer" + where);
+  EXPECT_EQ(refusal_of("model.graph.weight", NAN), "graph.weight" + where);
+  models::Model model = models::build(experiment().model, data::image_spec("digits"), 0);
+  EXPECT_EQ(message_of<NumberError>([&] { load_model(checkpoint("last"), model); }),
+            "graph.weight" + where);
+}
+
+TEST_F(Restore, WhatIsNotFiniteIsNotSaved) {
+  RunState state(experiment(), models::build(experiment().model, data::image_spec("digits"), 0));
+  TensorMap tensors = read_tensors(checkpoint("last"));
+  tensors.at("optimizer.fc.bias.momentum_buffer").fill_(INFINITY);
+  state.optimizer.load(tensors);
+  EXPECT_EQ(
+      message_of<NumberError>([&] { save_checkpoint(checkpoint("new"), experiment(), state); }),
+      "optimizer.fc.bias.momentum_buffer is not finite: epoch 1, step 1");
+  EXPECT_FALSE(std::filesystem::exists(checkpoint("new")));
+}
+
+TEST_F(Restore, AThousandFlippedBitsAreSeen) {
+  const std::filesystem::path last = checkpoint("last");
+  const auto size = std::filesystem::file_size(last);
+  std::mt19937_64 generator(4);
+  std::fstream file(last, std::ios::in | std::ios::out | std::ios::binary);
+  const auto flip = [&](uint64_t at, int bit) {
+    const int byte = file.seekg(std::streamoff(at)).get();
+    file.seekp(std::streamoff(at)).put(char(byte ^ (1 << bit))).flush();
+  };
+  for (int i = 0; i < 1000; ++i) {
+    const uint64_t at = generator() % size;
+    const int bit = int(generator() % 8);
+    flip(at, bit);
+    EXPECT_EQ(message_of<CheckpointError>([&] { read_tensors(last); }).rfind(last.string(), 0), 0u)
+        << "byte " << at << ", bit " << bit;
+    flip(at, bit);
+  }
+  EXPECT_NO_THROW(read_tensors(last));
+}
+
+TEST_F(Restore, RefusesAnotherExperimentAndNamesWhatDiffers) {
+  EXPECT_EQ(message_of<CheckpointError>([&] {
+              train("auto", {"training.optimizer.momentum=0.5", "seed=4", "training.epochs=9"});
+            }),
+            checkpoint("last").string() +
+                ": a checkpoint of another experiment ('tiny', which differs in seed, "
+                "training.optimizer.momentum); name another --output, or start over with --resume "
+                "never");
+}
+
+TEST_F(Restore, AnotherModelIsToldByNames) {
+  TensorMap tensors = read_tensors(checkpoint("last"));
+  for (const char* name : {"model.fc.weight", "model.fc.bias"}) {
+    tensors.at(name) = tensors.at(name).slice(0, 0, 7);  // seven classes
+  }
+  tensors["model.fc.scale"] = at::ones({1});
+  tensors.erase("model.conv.weight");
+  write_tensors(checkpoint("last"), tensors);
+  models::Model model = models::build(experiment().model, data::image_spec("digits"), 0);
+  EXPECT_EQ(message_of<CheckpointError>([&] { load_model(checkpoint("last"), model); }),
+            checkpoint("last").string() +
+                ": does not fit this model: missing: conv.weight; unexpected: fc.scale; "
+                "mismatched: fc.bias: expected [10], got [7], fc.weight: expected [10, 6], "
+                "got [7, 6]");
 }
 
 TEST_F(Restore, GoingBackGivesUpTheFuture) {

@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
+#include <array>
 #include <csignal>
+#include <fstream>
 #include <limits>
 
 #include "error.h"
@@ -42,6 +44,7 @@ training:
   schedule: {kind: cosine}
 )";
 constexpr int kSteps = 4;
+constexpr int kForever = std::numeric_limits<int>::max();
 
 config::Experiment small(const std::vector<std::string>& overrides = {}) {
   return config::parse(kSmall, "small.yaml", overrides);
@@ -56,7 +59,7 @@ class Trainer : public testing::Test {
   ~Trainer() override { at::set_num_threads(threads_); }
 
   // Trains in `output`, stopping after `steps` steps of this call.
-  RunResult train(const std::string& output, int steps = std::numeric_limits<int>::max(),
+  RunResult train(const std::string& output, int steps = kForever,
                   const std::vector<std::string>& overrides = {}) {
     std::atomic<int> stop{steps == 0 ? SIGTERM : 0};
     int taken = 0;
@@ -104,15 +107,22 @@ TEST_F(Trainer, StoppedAfterAnyStepItEndsTheSame) {
   const RunResult whole = train("whole");
   EXPECT_EQ(whole.epochs, 2);
   EXPECT_EQ(whole.stopped_by, 0);
-  for (int steps = 0; steps < kSteps; ++steps) {
-    const std::string output = "stopped_" + std::to_string(steps);
-    const RunResult stopped = train(output, steps);
+  // With any loader threads before and after.
+  const std::vector<std::array<int, 2>> workers = {{0, 0}, {1, 1}, {4, 4}, {0, 4}, {4, 1}};
+  for (size_t run = 0; run < kSteps * workers.size(); ++run) {
+    const int steps = int(run) % kSteps;
+    const auto [before, after] = workers[run / kSteps];
+    const auto threads = [](int count) {
+      return std::vector<std::string>{"data.workers=" + std::to_string(count)};
+    };
+    const std::string output = "stopped_" + std::to_string(run);
+    const RunResult stopped = train(output, steps, threads(before));
     EXPECT_EQ(stopped.stopped_by, SIGTERM);
     const TensorMap saved = checkpoint(output);
     EXPECT_EQ(saved.at("progress.epoch").item<int64_t>() * 2 +
                   saved.at("progress.step_in_epoch").item<int64_t>(),
               steps);
-    const RunResult resumed = train(output);
+    const RunResult resumed = train(output, kForever, threads(after));
     EXPECT_THAT(log_, testing::HasSubstr("going on from "));
     EXPECT_EQ(resumed.top1, whole.top1);
     EXPECT_EQ(resumed.loss, whole.loss);
@@ -130,7 +140,7 @@ TEST_F(Trainer, StoppedAfterEveryStepItEndsTheSame) {
 
 TEST_F(Trainer, SavingBetweenStepsChangesNothing) {
   train("whole");
-  train("saving", std::numeric_limits<int>::max(), {"training.save_every=1", "data.workers=3"});
+  train("saving", kForever, {"training.save_every=1", "data.workers=3"});
   expect_same("saving", "whole");
 }
 
@@ -162,6 +172,69 @@ TEST_F(Trainer, ALossThatIsNotFiniteEndsItAndKeepsTheLastCheckpoint) {
       EXPECT_TRUE(tensor.isfinite().all().item<bool>()) << entry.path() << ", " << name;
     }
   }
+}
+
+TEST_F(Trainer, GoesOnWhereItsFolderIsRemoved) {
+  train("whole");
+  const fs::path output = folder_.path() / "run";
+  std::atomic<int> stop{0};
+  RunOptions options{.output = output, .data_root = {}, .stop = &stop, .watcher = {}};
+  options.watcher.step = [&](const StepReport& report) {
+    if (report.epoch == 1 && report.batch == 1) fs::remove_all(output);
+  };
+  options.watcher.log = [&](const std::string& line) { log_ += line + "\n"; };
+  log_.clear();
+  run(small(), options);
+  EXPECT_THAT(log_, testing::HasSubstr(output.string() + ": was removed, and is made again\n"));
+  const std::vector<std::string> all = rows("whole");
+  EXPECT_EQ(rows("run"), std::vector<std::string>(all.begin() + 2, all.end()));
+  EXPECT_TRUE(fs::exists(output / "config.yaml"));
+  for (const auto& [name, tensor] : checkpoint("whole")) {
+    if (name == "progress.seconds") continue;
+    EXPECT_TRUE(test::same(checkpoint("run").at(name), tensor)) << name;
+  }
+}
+
+TEST_F(Trainer, GoesOnWithoutCurves) {
+  std::atomic<int> stop{0};
+  fs::path events;
+  RunOptions options{
+      .output = folder_.path() / "run", .data_root = {}, .stop = &stop, .watcher = {}};
+  options.watcher.step = [&](const StepReport& report) {
+    if (report.epoch != 1 || report.batch != 1) return;
+    for (const auto& entry : fs::directory_iterator(options.output)) {
+      if (entry.path().filename().string().starts_with("events.")) events = entry.path();
+    }
+    fs::remove(events);
+    fs::create_directory(events);
+  };
+  options.watcher.log = [&](const std::string& line) { log_ += line + "\n"; };
+  EXPECT_EQ(run(small(), options).epochs, 2);
+  EXPECT_THAT(log_, testing::HasSubstr("no curves or pictures of this epoch: " + events.string() +
+                                       ": cannot be written: Is a directory\n"));
+  EXPECT_EQ(rows("run").size(), 4u);
+}
+
+TEST_F(Trainer, CurvesFollowTheCheckpoint) {
+  train("run");
+  const auto curves = [&] {
+    std::string bytes;
+    for (const auto& entry : fs::directory_iterator(folder_.path() / "run")) {
+      if (!entry.path().filename().string().starts_with("events.")) continue;
+      std::ifstream file(entry.path(), std::ios::binary);
+      bytes.append(std::istreambuf_iterator<char>(file), {});
+    }
+    size_t count = 0;
+    const std::string tag = "loss/train";
+    for (size_t at = 0; (at = bytes.find(tag, at)) != std::string::npos; ++at) ++count;
+    return count;
+  };
+  EXPECT_EQ(curves(), 2u);
+  const fs::path init = folder_.path() / "run" / "checkpoints" / "init.pt";
+  fs::copy_file(init, folder_.path() / "run" / "checkpoints" / "last.pt",
+                fs::copy_options::overwrite_existing);
+  train("run");
+  EXPECT_EQ(curves(), 2u);  // no point twice
 }
 
 class ForwardTest : public testing::Test {
@@ -210,14 +283,6 @@ TEST_F(ForwardTest, NamesTheCulprit) {
     model.module.attr("fc").toModule().attr("bias").toTensor()[1].fill_(-3e38);
     EXPECT_EQ(error_of(model), "the loss is not finite: here");
   }
-}
-
-TEST_F(ForwardTest, CheckFiniteNamesTheFirst) {
-  models::Model model = build("{kind: dnw, prune_rate: 0.5}");
-  EXPECT_NO_THROW(check_finite(model, "there"));
-  spoil(model, "downsample.1.running_var", INFINITY);
-  EXPECT_EQ(message_of<NumberError>([&] { check_finite(model, "there"); }),
-            "downsample.1.running_var is not finite: there");
 }
 
 }  // namespace
