@@ -1,8 +1,6 @@
 // rewire check CONFIG: parse, resolve, build; opens no data.
 #include <fmt/format.h>
 
-#include <iostream>
-
 #include "command.h"
 
 namespace rewire::cli {
@@ -11,7 +9,7 @@ namespace {
 void check(const Common& common) {
   const config::Experiment experiment = common.experiment();
   const models::Model model = load_model(experiment, std::nullopt).model;
-  std::cout << config::to_yaml(experiment) << std::flush;
+  show(config::to_yaml(experiment));
   const models::EdgeCount edges = models::count_edges(model);
   say(fmt::format(
       "{}: {} parameters, {} edges of which {} are in use, {} multiply-accumulates an image",

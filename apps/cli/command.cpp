@@ -5,7 +5,7 @@
 
 #include <csignal>
 #include <cstdlib>
-#include <iostream>
+#include <cstring>
 
 #include "data/image_file.h"
 #include "error.h"
@@ -15,11 +15,21 @@ namespace rewire::cli {
 namespace {
 
 std::atomic<int> stop_number{0};
+std::atomic<bool> deferred{false};
 static_assert(std::atomic<int>::is_always_lock_free, "set from a signal handler");
 
 void on_signal(int number) {
-  if (stop_number.exchange(number) != 0) std::_Exit(128 + number);
+  if (!deferred || stop_number.exchange(number) != 0) std::_Exit(128 + number);
 }
+
+// Before the constructors of LibTorch, which take most of a short command's time: a program that is
+// stopped while it loads ends with the same status as later.
+void install_signal_handlers() {
+  std::signal(SIGINT, on_signal);
+  std::signal(SIGTERM, on_signal);
+}
+[[gnu::section(".preinit_array"),
+  gnu::used]] void (*const before_all_else)() = install_signal_handlers;
 
 // Whether both describe the same network on the same input.
 bool same_network(config::Experiment a, const config::Experiment& b) {
@@ -85,9 +95,11 @@ std::filesystem::path Common::data_root() const {
 
 const std::atomic<int>& stop_signal() { return stop_number; }
 
-void install_signal_handlers() {
-  std::signal(SIGINT, on_signal);
-  std::signal(SIGTERM, on_signal);
+void defer_signals() { deferred = true; }
+
+std::string signal_name(int number) {
+  const char* name = sigabbrev_np(number);
+  return name ? std::string("SIG") + name : fmt::format("signal {}", number);
 }
 
 Loaded load_model(const config::Experiment& experiment,
@@ -116,8 +128,7 @@ void describe(const models::Model& model, nlohmann::ordered_json& result) {
 }
 
 void print_json(const nlohmann::ordered_json& result) {
-  std::cout << result.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace)
-            << std::endl;
+  show(result.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
 }
 
 at::Tensor classify(torch::jit::Module& module, const std::filesystem::path& image,

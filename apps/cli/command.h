@@ -44,17 +44,21 @@ void add_export(CLI::App& app);
 void add_check(CLI::App& app);
 void add_quickstart(CLI::App& app);
 
-// The number of the signal that asked the program to stop, or 0. After install_signal_handlers()
-// the first SIGINT or SIGTERM sets it; the second ends the process at once.
+// The number of the signal that asked the program to stop, or 0. SIGINT and SIGTERM end it at once,
+// with the status 128 + number, until defer_signals(): then the first sets it, the second ends it.
 const std::atomic<int>& stop_signal();
-void install_signal_handlers();
+void defer_signals();
+std::string signal_name(int number);  // "SIGTERM"
 
 // Log lines, and on a terminal a progress bar, on standard error. None of these fails where nobody
 // reads: a closed stream is no reason to lose a training.
 train::Watcher watcher();
 void say(const std::string& line);       // with the time of day
 void complain(const std::string& line);  // bare, as an error is
-void show(const std::string& line);      // on standard output
+
+// Writes `text` to standard output at once. Throws Error (exit 1) where that fails, but not where
+// nobody reads.
+void show(const std::string& text);
 
 // The model of an experiment, with the weights of `checkpoint` where one is named, in evaluation
 // mode.

@@ -10,7 +10,7 @@ void evaluate(const Common& common, const std::string& checkpoint) {
   const config::Experiment experiment = common.experiment();
   const data::Dataset test = data::open(experiment.data, common.data_root(), data::Split::test);
   auto [model, epochs] = load_model(experiment, checkpoint);
-  install_signal_handlers();
+  defer_signals();
   const train::Sums sums = train::evaluate(model, test, experiment, &stop_signal(), watcher());
   if (stop_signal()) throw ExitStatus{128 + stop_signal()};
   say(fmt::format("{}: top1 {:.2f} %, loss {:.4f} on {} test images", checkpoint, sums.top(0),

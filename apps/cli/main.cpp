@@ -69,6 +69,19 @@ std::string usage_error(const CLI::App* app, const CLI::Error& error) {
   return what + " (see " + command + " --help)\n";
 }
 
+// Parses the command line, which runs its command.
+int parse(CLI::App& app, int argc, char** argv) {
+  try {
+    app.parse(argc, argv);
+    return 0;
+  } catch (const CLI::ParseError& error) {
+    std::ostringstream text;
+    if (app.exit(error, text, text) != 0) return fail(2, text.str());
+    rewire::cli::show(text.str());  // help, or the version
+    return 0;
+  }
+}
+
 int run(int argc, char** argv) {
   using namespace rewire;
   CLI::App app{"Networks whose wiring is learned: train, evaluate, export."};
@@ -83,10 +96,7 @@ int run(int argc, char** argv) {
   cli::add_check(app);
   cli::add_quickstart(app);
   try {
-    app.parse(argc, argv);
-    return 0;
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
+    return parse(app, argc, argv);
   } catch (const cli::ExitStatus& exit) {
     return exit.status;
   } catch (const Error& error) {

@@ -33,8 +33,8 @@ void predict(const Options& options) {
   nlohmann::ordered_json predictions = nlohmann::ordered_json::array();
   for (const std::string& image : options.images) {
     const at::Tensor probabilities = classify(model.module, image, experiment.data);
-    const auto tell = options.common.json ? complain : show;
-    tell(fmt::format("{}: {}", image, most_likely(probabilities, spec)));
+    const std::string line = fmt::format("{}: {}", image, most_likely(probabilities, spec));
+    options.common.json ? complain(line) : show(line + "\n");
     const auto best = probabilities.argmax().item<int64_t>();
     nlohmann::ordered_json all;
     for (size_t i = 0; i < spec.classes.size(); ++i) {

@@ -2,11 +2,14 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <chrono>
 #include <cstdio>
+#include <cstring>
 #include <ctime>
 
 #include "command.h"
+#include "error.h"
 
 namespace rewire::cli {
 namespace {
@@ -66,7 +69,11 @@ void say(const std::string& line) {
   complain(fmt::format("{:02}:{:02}:{:02} {}", local.tm_hour, local.tm_min, local.tm_sec, line));
 }
 
-void show(const std::string& line) { std::fputs((line + "\n").c_str(), stdout); }
+void show(const std::string& text) {
+  const bool written = std::fputs(text.c_str(), stdout) >= 0 && std::fflush(stdout) == 0;
+  if (written || errno == EPIPE) return;
+  throw Error(1, std::string("rewire: standard output: ") + std::strerror(errno));
+}
 
 train::Watcher watcher() {
   train::Watcher watcher;

@@ -45,7 +45,7 @@ Trained train_one(const Options& options, const std::string& config) {
 
 void print_row(const Trained& trained) {
   const train::RunResult& result = trained.result;
-  show(fmt::format("  {:<16} {:>8.1f} % {:>8} {:>8} {:>8} {:>8.1f} s", trained.experiment.name,
+  show(fmt::format("  {:<16} {:>8.1f} % {:>8} {:>8} {:>8} {:>8.1f} s\n", trained.experiment.name,
                    result.top1, result.edges.kept, result.edges.in_use, result.edges_moved,
                    result.seconds));
 }
@@ -82,7 +82,7 @@ void print_image(const at::Tensor& pixels) {
       const char shade = kShades[size_t(scaled[y][x].item<float>() * float(kShades.size() - 1))];
       line += {shade, shade};
     }
-    show(line);
+    show(line + "\n");
   }
 }
 
@@ -98,29 +98,29 @@ void classify_one(const fs::path& file, const Trained& trained, const Common& co
   const data::Batch batch = *data::Loader(test, options).next();
   const at::Tensor probabilities = module.forward({batch.images}).toTensor().softmax(1)[0];
   const auto best = probabilities.argmax().item<int64_t>();
-  show(fmt::format("\nThe exported model, {}, looks at the first test image:\n", file.string()));
+  show(fmt::format("\nThe exported model, {}, looks at the first test image:\n\n", file.string()));
   print_image(batch.images[0][0]);
-  show(fmt::format("\n  and says {} ({:.1f} %); the label is {}.", test.spec.classes[best],
+  show(fmt::format("\n  and says {} ({:.1f} %); the label is {}.\n", test.spec.classes[best],
                    100 * probabilities[best].item<double>(), test.spec.classes[test.labels[0]]));
 }
 
 void quickstart(const Options& options) {
-  install_signal_handlers();
+  defer_signals();
   const Trained learned = train_one(options, options.learned);
   const Trained random = train_one(options, options.random);
 
-  show(fmt::format("\n  {:<16} {:>10} {:>8} {:>8} {:>8} {:>10}", "wiring", "test top1", "edges",
+  show(fmt::format("\n  {:<16} {:>10} {:>8} {:>8} {:>8} {:>10}\n", "wiring", "test top1", "edges",
                    "in use", "moved", "trained"));
   print_row(learned);
   print_row(random);
   show(
       "\n  edges: kept by the wiring's rule; in use: those of them that the network reads;\n"
-      "  moved: kept now and not when training began.");
+      "  moved: kept now and not when training began.\n");
 
   const fs::path picture = fs::path(options.output) / "wiring.svg";
   const graph::WiringView views[] = {view_of(learned), view_of(random)};
   data::write_atomically(picture, graph::draw_wiring_svg(views));
-  show(fmt::format("\nBoth wirings, drawn: {}", picture.string()));
+  show(fmt::format("\nBoth wirings, drawn: {}\n", picture.string()));
 
   const fs::path file = fs::path(options.output) / (learned.experiment.name + ".pt");
   std::ostringstream bytes;

@@ -26,7 +26,7 @@ std::string outcome(const config::Experiment& experiment, const train::RunResult
 
 void train(const Options& options) {
   const config::Experiment experiment = options.common.experiment();
-  install_signal_handlers();
+  defer_signals();
   const train::RunOptions run{.output = options.output.value_or("runs/" + experiment.name),
                               .data_root = options.common.data_root(),
                               .resume = options.resume,
@@ -34,8 +34,8 @@ void train(const Options& options) {
                               .watcher = watcher()};
   const train::RunResult result = train::run(experiment, run);
   if (result.stopped_by) {
-    say(fmt::format("stopped by signal {} and saved: {}; the same command goes on from there",
-                    result.stopped_by, result.checkpoint.string()));
+    say(fmt::format("stopped by {} and saved: {}; the same command goes on from there",
+                    signal_name(result.stopped_by), result.checkpoint.string()));
     throw ExitStatus{128 + result.stopped_by};
   }
   say(outcome(experiment, result));

@@ -34,6 +34,13 @@ training:
 """
 
 
+def wait_until(condition):
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
 @dataclasses.dataclass
 class Result:
     status: int
@@ -86,20 +93,27 @@ class Program:
     def train(self, output, **settings):
         return self("train", self.config, "--output", output, "--json", **settings)
 
+    def start(self, *arguments, **settings):
+        """In the background."""
+        return subprocess.Popen(
+            self.options(*arguments, **settings), cwd=self.folder, env=self.environment,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+
     def start_training(self, output, rows, **settings):
         """A training in the background that has written so many rows of metrics."""
-        process = subprocess.Popen(
-            self.options("train", self.config, "--output", output, **settings),
-            cwd=self.folder, env=self.environment, stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )
-        metrics = self.folder / output / "metrics.jsonl"
-        deadline = time.monotonic() + 60
-        while not (metrics.exists() and metrics.read_text().count("\n") >= rows):
-            assert process.poll() is None, process.communicate()[1]
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
+        process = self.start("train", self.config, "--output", output, **settings)
+        self.wait_for_rows(process, output, rows)
         return process
+
+    def wait_for_rows(self, process, output, rows):
+        metrics = self.folder / output / "metrics.jsonl"
+
+        def written():
+            assert process.poll() is None, process.communicate()[1]
+            return metrics.exists() and metrics.read_text().count("\n") >= rows
+
+        wait_until(written)
 
     def path(self, output, *parts):
         return self.folder.joinpath(output, *parts)
