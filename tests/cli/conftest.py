@@ -4,6 +4,10 @@ import pytest
 from program import Program
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: takes many seconds")
+
+
 @pytest.fixture
 def rewire(tmp_path):
     return Program(tmp_path)

@@ -3,11 +3,13 @@
 import gzip
 import io
 import json
+import math
 import os
 import struct
 import zipfile
 import zlib
 
+import checkpoints
 import pytest
 import torch
 from program import BUILD, ROOT
@@ -181,7 +183,7 @@ def damaged(trained, tmp_path_factory):
         "empty": "not a whole checkpoint of this program: 0 bytes",
         "text": "not a whole checkpoint of this program: 14 bytes",
         "version": "checkpoint of format version 2, expected 1",
-        "folder": "not a file",
+        "folder": "a folder, expected a checkpoint in it",
         "fifo": "not a file",
         "plain": "not a whole checkpoint of this program",
         "absent": "no such checkpoint",
@@ -196,6 +198,31 @@ def test_damaged_checkpoints(trained, damaged, name):
     folder, messages = damaged
     path = folder / f"{name}.pt"
     evaluate(trained, path).refused(4, f"{path}: {messages[name]}")
+
+
+def test_a_device_in_place_of_a_checkpoint(trained):
+    evaluate(trained, "/dev/zero").refused(4, "/dev/zero: not a file")
+
+
+def test_a_training_in_place_of_a_checkpoint(trained):
+    evaluate(trained, trained.path("run")).refused(
+        4, f"run: a folder, expected a checkpoint in it: {trained.checkpoint('run')}\n"
+    )
+
+
+@pytest.mark.parametrize("command", ["evaluate", "export", "predict", "train"])
+def test_a_weight_that_is_not_finite(trained, tmp_path, command):
+    path = tmp_path / "spoiled.pt"
+    path.write_bytes(trained.checkpoint("run").read_bytes())
+    checkpoints.spoil(path, "model.graph.weight", struct.pack("<f", math.nan))
+    arguments = {
+        "evaluate": ["--checkpoint", path],
+        "export": ["--checkpoint", path, "--to", tmp_path / "model.pt"],
+        "predict": ["--checkpoint", path, tmp_path / "digit.png"],
+        "train": ["--resume", path, "--output", tmp_path / "run"],
+    }
+    trained(command, trained.config, *arguments[command]).refused(5, f"graph.weight is not finite: {path}\n")
+    assert not (tmp_path / "model.pt").exists()
 
 
 def test_a_checkpoint_of_another_width(trained):

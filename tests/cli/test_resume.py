@@ -1,5 +1,6 @@
 """A training that was interrupted ends as the one that was not: the same rows, the same bits."""
 
+import os
 import signal
 
 import pytest
@@ -33,10 +34,12 @@ def whole(tmp_path_factory):
     return program
 
 
-def test_at_an_epochs_end(rewire, whole):
-    half = rewire.train("run", **SETTINGS | {"training__epochs": EPOCHS // 2}).check().json
+@pytest.mark.parametrize("workers", [0, 1, 4])
+def test_at_an_epochs_end(rewire, whole, workers):
+    settings = SETTINGS | {"data__workers": workers}
+    half = rewire.train("run", **settings | {"training__epochs": EPOCHS // 2}).check().json
     assert half["epochs"] == EPOCHS // 2
-    done = rewire.train("run", **SETTINGS).check()
+    done = rewire.train("run", **settings).check()
     assert f"going on from run/checkpoints/last.pt: epoch {EPOCHS // 2 + 1}, step 1" in done.err
     assert done.json["epochs"] == EPOCHS
     assert done.json["seconds"] > half["seconds"]  # both parts
@@ -63,7 +66,7 @@ def stop(rewire, number, rows, times=1, **settings):
 def test_stopped_in_the_middle(rewire, whole):
     """By either signal, after different numbers of epochs, with other loader threads between."""
     err = stop(rewire, signal.SIGTERM, rows=1)
-    assert "stopped by signal 15 and saved: run/checkpoints/last.pt" in err.splitlines()[-1]
+    assert "stopped by SIGTERM and saved: run/checkpoints/last.pt" in err.splitlines()[-1]
     err = stop(rewire, signal.SIGINT, rows=5, data__workers=2)
     assert "going on from run/checkpoints/last.pt" in err
     rewire.train("run", **SETTINGS).check()
@@ -128,7 +131,12 @@ def test_from_a_file(rewire, whole):
 def test_another_experiment_is_refused(rewire):
     rewire.train("run", training__epochs=1).check()
     for settings in ({"seed": 1}, {"training__optimizer__lr": 0.5}, {"model__dim": 132}):
-        rewire.train("run", **settings).refused(4, "run/checkpoints/last.pt: a checkpoint of another experiment ('small')")
+        key = next(iter(settings)).replace("__", ".")
+        rewire.train("run", **settings).refused(
+            4,
+            "run/checkpoints/last.pt: a checkpoint of another experiment "
+            f"('small', which differs in {key}); name another --output, or start over with --resume never",
+        )
     # What changes no number may differ.
     rewire.train("run", training__epochs=1, training__save_every=3, data__workers=1).check()
 
@@ -141,6 +149,24 @@ def test_a_damaged_checkpoint_falls_back_to_another(rewire, whole):
     assert "run/checkpoints/last.pt: cut or altered: " in done.err
     assert "going on from run/checkpoints/" in done.err
     assert_same(rewire, "run", whole)
+
+
+@pytest.mark.parametrize("damage", ["flip", "empty", "fifo"])
+def test_a_damaged_last_checkpoint_falls_back_and_is_replaced(rewire, damage):
+    rewire.train("run", training__epochs=1).check()
+    last = rewire.checkpoint("run")
+    data = bytearray(last.read_bytes())
+    data[len(data) // 2] ^= 4
+    last.unlink()
+    if damage == "fifo":
+        os.mkfifo(last)
+    else:
+        last.write_bytes(data if damage == "flip" else b"")
+    said = {"flip": "damaged: recorded 'size=", "empty": "not a whole checkpoint of this program: 0 bytes", "fifo": "not a file"}
+    done = rewire.train("run", training__epochs=2).check()
+    assert f" run/checkpoints/last.pt: {said[damage]}" in done.err
+    assert " going on from run/checkpoints/" in done.err
+    assert tensors(rewire, "run")["progress.epoch"].item() == 2
 
 
 def test_no_whole_checkpoint_left(rewire):
