@@ -9,6 +9,7 @@
 #include <torch/library.h>
 
 #include "ops/check.h"
+#include "ops/device.h"
 #include "ops/dispatch.h"
 #include "ops/rewire.h"
 #include "ops/strongest.h"
@@ -27,13 +28,8 @@ void check(const Tensor& weight, int64_t keep, std::string_view gradient) {
               "keep_strongest: expected gradient `all` or `kept`, got `", gradient, "`");
 }
 
-Tensor keep_strongest_meta(const Tensor& weight, int64_t keep, std::string_view gradient) {
-  check(weight, keep, gradient);
-  return at::empty_symint(weight.sym_sizes(), weight.options());
-}
-
 Tensor keep_strongest_cpu(const Tensor& weight, int64_t keep, std::string_view gradient) {
-  Tensor out = keep_strongest_meta(weight, keep, gradient);
+  Tensor out = allocate_keep_strongest(weight, keep, gradient);
   const Tensor dense = weight.contiguous();
   with_magnitudes(dense, [&]<typename Bits>(const kernels::Magnitudes<Bits>& magnitudes) {
     const auto cut = find_strongest("keep_strongest", magnitudes, num_rows(weight), keep).cut;
@@ -55,8 +51,9 @@ Tensor keep_strongest_backward_meta(const Tensor& grad_output, const Tensor& mas
   return at::empty_symint(grad_output.sym_sizes(), grad_output.options());
 }
 
-// grad_weight = grad_output where kept, else +0, also where grad_output is not finite.
-Tensor keep_strongest_backward_cpu(const Tensor& grad_output, const Tensor& mask) {
+// grad_weight = grad_output where kept, else +0, also where grad_output is not finite. Composed of
+// ops that every device has.
+Tensor keep_strongest_backward_any(const Tensor& grad_output, const Tensor& mask) {
   check_backward(grad_output, mask);
   return at::where(mask, grad_output, 0).contiguous();
 }
@@ -90,7 +87,7 @@ struct KeepStrongest : torch::autograd::Function<KeepStrongest> {
     check(weight, keep, gradient);
     const Tensor mask = strongest_mask(weight, keep);
     ctx->save_for_backward({mask});
-    return at::where(mask, weight, 0).contiguous();
+    return keep_strongest_backward(weight, mask);  // the same masking, of the weight itself
   }
 
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
@@ -111,19 +108,24 @@ Tensor keep_strongest_backward_autograd(const Tensor& grad_output, const Tensor&
 
 }  // namespace
 
+Tensor allocate_keep_strongest(const Tensor& weight, int64_t keep, std::string_view gradient) {
+  check(weight, keep, gradient);
+  return at::empty_symint(weight.sym_sizes(), weight.options());
+}
+
 Tensor keep_strongest(const Tensor& weight, int64_t keep, std::string_view gradient) {
   static const auto op =
       find_op<Tensor(const Tensor&, int64_t, std::string_view)>("rewire::keep_strongest");
   return op.call(weight, keep, gradient);
 }
 
-TORCH_LIBRARY_IMPL(rewire, CPU, m) {
-  m.impl("keep_strongest", keep_strongest_cpu);
-  m.impl("keep_strongest_backward", keep_strongest_backward_cpu);
-}
+TORCH_LIBRARY_IMPL(rewire, CPU, m) { m.impl("keep_strongest", keep_strongest_cpu); }
 TORCH_LIBRARY_IMPL(rewire, Meta, m) {
-  m.impl("keep_strongest", keep_strongest_meta);
+  m.impl("keep_strongest", allocate_keep_strongest);
   m.impl("keep_strongest_backward", keep_strongest_backward_meta);
+}
+TORCH_LIBRARY_IMPL(rewire, CompositeExplicitAutograd, m) {
+  m.impl("keep_strongest_backward", keep_strongest_backward_any);
 }
 TORCH_LIBRARY_IMPL(rewire, Autograd, m) {
   m.impl("keep_strongest", keep_strongest_autograd);

@@ -1,14 +1,14 @@
 // random_mask: a static random wiring. Contract: rewire.h.
 //
-// Run once, when a layer is made, so it is composed of other ops and has no kernel of its own.
+// Run once, when a layer is made, so it is composed of other ops, on every device.
 #include <ATen/core/LegacyTypeDispatch.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/where.h>
 #include <torch/library.h>
 
 #include "ops/check.h"
 #include "ops/dispatch.h"
 #include "ops/rewire.h"
-#include "ops/strongest.h"
 
 namespace rewire::ops {
 namespace {
@@ -21,14 +21,17 @@ void check(const Tensor& draws, int64_t prune, const std::optional<Tensor>& impo
   if (impossible) check_mask("random_mask", "impossible", *impossible, draws);
 }
 
-Tensor random_mask_cpu(const Tensor& draws, int64_t prune,
+// A check of values would make a device wait: there, a negative draw and NaN count as 0.
+Tensor random_mask_any(const Tensor& draws, int64_t prune,
                        const std::optional<Tensor>& impossible) {
   check(draws, prune, impossible);
-  TORCH_CHECK(draws.ge(0).all().item<bool>(),
+  TORCH_CHECK(!draws.is_cpu() || draws.ge(0).all().item<bool>(),
               "random_mask: expected draws of at least 0, got a negative one or NaN");
-  const Tensor possible = impossible ? draws.masked_fill(*impossible, 0) : draws;
-  return mask_of_strongest("random_mask", possible, draws.numel() - prune)
-      .logical_and_(possible.gt(0));
+  Tensor possible = draws.gt(0);
+  if (impossible) possible = possible.logical_and(impossible->logical_not());
+  return strongest_mask(at::where(possible, draws, 0), draws.numel() - prune)
+      .logical_and(possible)
+      .contiguous();
 }
 
 Tensor random_mask_meta(const Tensor& draws, int64_t prune,
@@ -51,7 +54,7 @@ Tensor random_mask(const Tensor& draws, int64_t prune, const std::optional<Tenso
   return op.call(draws, prune, impossible);
 }
 
-TORCH_LIBRARY_IMPL(rewire, CPU, m) { m.impl("random_mask", random_mask_cpu); }
+TORCH_LIBRARY_IMPL(rewire, CompositeExplicitAutograd, m) { m.impl("random_mask", random_mask_any); }
 TORCH_LIBRARY_IMPL(rewire, Meta, m) { m.impl("random_mask", random_mask_meta); }
 TORCH_LIBRARY_IMPL(rewire, Autograd, m) { m.impl("random_mask", random_mask_autograd); }
 

@@ -11,9 +11,10 @@
 
 #include <cstring>
 #include <limits>
-#include <tuple>
+#include <vector>
 
 #include "ops/check.h"
+#include "ops/device.h"
 #include "ops/dispatch.h"
 #include "ops/rewire.h"
 #include "ops/strongest.h"
@@ -22,8 +23,7 @@ namespace rewire::ops {
 namespace {
 
 using at::Tensor;
-using Outputs = std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor>;
-using Signature = Outputs(const Tensor&, int64_t, const std::optional<Tensor>&);
+using Signature = SelectOutputs(const Tensor&, int64_t, const std::optional<Tensor>&);
 
 constexpr int64_t kMostEdges = std::numeric_limits<int32_t>::max();
 
@@ -42,21 +42,6 @@ void check(const Tensor& weight, int64_t keep, const std::optional<Tensor>& hint
               weight.scalar_type(), ", got ", hint->scalar_type());
   TORCH_CHECK(hint->device() == weight.device(), "select: expected hint on ", weight.device(),
               ", got ", hint->device());
-}
-
-Selection allocate(const Tensor& weight, int64_t keep) {
-  const auto sizes = weight.sym_sizes();
-  const auto indices = weight.options().dtype(at::kInt);
-  return {at::empty_symint({sizes[0] + 1}, indices),
-          at::empty({keep}, indices),
-          at::empty_symint({sizes[1] + 1}, indices),
-          at::empty({keep}, indices),
-          at::empty({keep}, indices),
-          at::empty({}, weight.options())};
-}
-
-Outputs as_tuple(const Selection& s) {
-  return {s.row_offsets, s.columns, s.column_offsets, s.rows, s.order, s.threshold};
 }
 
 // Calls f(i) for each chunk, in parallel.
@@ -104,13 +89,10 @@ void write_structure(const std::vector<kernels::EdgeRange>& ranges, const Select
   });
 }
 
-Outputs select_cpu(const Tensor& weight, int64_t keep, const std::optional<Tensor>& hint) {
-  check(weight, keep, hint);
-  const Selection out = allocate(weight, keep);
+SelectOutputs select_cpu(const Tensor& weight, int64_t keep, const std::optional<Tensor>& hint) {
+  const Selection out = allocate_select(weight, keep, hint);
   if (weight.numel() == 0) {
-    out.row_offsets.zero_();
-    out.column_offsets.zero_();
-    out.threshold.fill_(std::numeric_limits<double>::infinity());
+    fill_empty(out);
     return as_tuple(out);
   }
   const Tensor dense = weight.contiguous();
@@ -128,22 +110,44 @@ Outputs select_cpu(const Tensor& weight, int64_t keep, const std::optional<Tenso
   return as_tuple(out);
 }
 
-Outputs select_meta(const Tensor& weight, int64_t keep, const std::optional<Tensor>& hint) {
-  check(weight, keep, hint);
-  return as_tuple(allocate(weight, keep));
+SelectOutputs select_meta(const Tensor& weight, int64_t keep, const std::optional<Tensor>& hint) {
+  return as_tuple(allocate_select(weight, keep, hint));
 }
 
-Outputs call(const Tensor& weight, int64_t keep, const std::optional<Tensor>& hint) {
+SelectOutputs call(const Tensor& weight, int64_t keep, const std::optional<Tensor>& hint) {
   static const auto op = find_op<Signature>("rewire::select");
   return op.call(weight, keep, hint);
 }
 
-Outputs select_autograd(const Tensor& weight, int64_t keep, const std::optional<Tensor>& hint) {
+SelectOutputs select_autograd(const Tensor& weight, int64_t keep,
+                              const std::optional<Tensor>& hint) {
   at::AutoDispatchBelowADInplaceOrView no_gradient;
   return call(weight, keep, hint);
 }
 
 }  // namespace
+
+Selection allocate_select(const Tensor& weight, int64_t keep, const std::optional<Tensor>& hint) {
+  check(weight, keep, hint);
+  const auto sizes = weight.sym_sizes();
+  const auto indices = weight.options().dtype(at::kInt);
+  return {at::empty_symint({sizes[0] + 1}, indices),
+          at::empty({keep}, indices),
+          at::empty_symint({sizes[1] + 1}, indices),
+          at::empty({keep}, indices),
+          at::empty({keep}, indices),
+          at::empty({}, weight.options())};
+}
+
+void fill_empty(const Selection& out) {
+  out.row_offsets.zero_();
+  out.column_offsets.zero_();
+  out.threshold.fill_(std::numeric_limits<double>::infinity());
+}
+
+SelectOutputs as_tuple(const Selection& s) {
+  return {s.row_offsets, s.columns, s.column_offsets, s.rows, s.order, s.threshold};
+}
 
 Selection select(const Tensor& weight, int64_t keep, const std::optional<Tensor>& hint) {
   auto [row_offsets, columns, column_offsets, rows, order, threshold] = call(weight, keep, hint);

@@ -4,6 +4,7 @@
 #include <torch/library.h>
 
 #include "ops/check.h"
+#include "ops/device.h"
 #include "ops/dispatch.h"
 #include "ops/rewire.h"
 #include "ops/strongest.h"
@@ -18,11 +19,6 @@ void check(const Tensor& weight, int64_t keep) {
   check_count("strongest_mask", "keep", keep, weight.sym_numel());
 }
 
-Tensor strongest_mask_meta(const Tensor& weight, int64_t keep) {
-  check(weight, keep);
-  return at::empty_symint(weight.sym_sizes(), weight.options().dtype(at::kBool));
-}
-
 Tensor strongest_mask_cpu(const Tensor& weight, int64_t keep) {
   check(weight, keep);
   return mask_of_strongest("strongest_mask", weight, keep);
@@ -35,13 +31,18 @@ Tensor strongest_mask_autograd(const Tensor& weight, int64_t keep) {
 
 }  // namespace
 
+Tensor allocate_strongest_mask(const Tensor& weight, int64_t keep) {
+  check(weight, keep);
+  return at::empty_symint(weight.sym_sizes(), weight.options().dtype(at::kBool));
+}
+
 Tensor strongest_mask(const Tensor& weight, int64_t keep) {
   static const auto op = find_op<Tensor(const Tensor&, int64_t)>("rewire::strongest_mask");
   return op.call(weight, keep);
 }
 
 TORCH_LIBRARY_IMPL(rewire, CPU, m) { m.impl("strongest_mask", strongest_mask_cpu); }
-TORCH_LIBRARY_IMPL(rewire, Meta, m) { m.impl("strongest_mask", strongest_mask_meta); }
+TORCH_LIBRARY_IMPL(rewire, Meta, m) { m.impl("strongest_mask", allocate_strongest_mask); }
 TORCH_LIBRARY_IMPL(rewire, Autograd, m) { m.impl("strongest_mask", strongest_mask_autograd); }
 
 }  // namespace rewire::ops

@@ -8,6 +8,7 @@
 
 #include "kernels/cpu/keep_strongest.h"
 #include "ops/check.h"
+#include "ops/device.h"
 #include "ops/dispatch.h"
 #include "ops/rewire.h"
 #include "ops/strongest.h"
@@ -59,19 +60,13 @@ Tensor mask_of_strongest_by_row(const Tensor& weight, int64_t candidates) {
   return mask;
 }
 
-Tensor mask_meta(const Tensor& weight, int64_t candidates, bool per_row, const Draws& draws,
-                 double drop_rate) {
-  check(weight, candidates, per_row, draws, drop_rate);
-  return at::empty_symint(weight.sym_sizes(), weight.options().dtype(at::kBool));
-}
-
 Tensor mask_cpu(const Tensor& weight, int64_t candidates, bool per_row, const Draws& draws,
                 double drop_rate) {
   check(weight, candidates, per_row, draws, drop_rate);
-  const Tensor left =
+  return left_by_draws(
       per_row ? mask_of_strongest_by_row(weight, candidates)
-              : mask_of_strongest("targeted_dropout", weight, weight.numel() - candidates);
-  return draws ? left.logical_or(draws->lt(drop_rate).logical_not_()).contiguous() : left;
+              : mask_of_strongest("targeted_dropout", weight, weight.numel() - candidates),
+      draws, drop_rate);
 }
 
 Tensor mask_of(const Tensor& weight, int64_t candidates, bool per_row, const Draws& draws,
@@ -87,38 +82,24 @@ Tensor mask_autograd(const Tensor& weight, int64_t candidates, bool per_row, con
   return mask_of(weight, candidates, per_row, draws, drop_rate);
 }
 
+// The rest is composed of ops that every device has, but Meta, where C++ has no `where`.
 Tensor apply_mask(const Tensor& weight, const Tensor& mask, bool keep_sign) {
+  if (weight.is_meta()) return at::empty_symint(weight.sym_sizes(), weight.options());
   return at::where(mask, keep_sign ? weight : weight.abs(), 0).contiguous();
 }
 
-Tensor targeted_dropout_cpu(const Tensor& weight, int64_t candidates, bool per_row,
+Tensor targeted_dropout_any(const Tensor& weight, int64_t candidates, bool per_row,
                             const Draws& draws, double drop_rate, bool keep_sign) {
-  return apply_mask(weight, mask_cpu(weight, candidates, per_row, draws, drop_rate), keep_sign);
+  return apply_mask(weight, mask_of(weight, candidates, per_row, draws, drop_rate), keep_sign);
 }
 
-Tensor targeted_dropout_meta(const Tensor& weight, int64_t candidates, bool per_row,
-                             const Draws& draws, double drop_rate, bool /*keep_sign*/) {
-  check(weight, candidates, per_row, draws, drop_rate);
-  return at::empty_symint(weight.sym_sizes(), weight.options());
-}
-
-void check_backward(const Tensor& grad_output, const Tensor& weight, const Tensor& mask) {
+Tensor backward_any(const Tensor& grad_output, const Tensor& weight, const Tensor& mask,
+                    bool keep_sign) {
   check_floating("targeted_dropout_backward", "grad_output", grad_output);
   check_like("targeted_dropout_backward", "weight", weight, grad_output);
   check_dtype("targeted_dropout_backward", "weight", weight, grad_output);
   check_mask("targeted_dropout_backward", "mask", mask, grad_output);
-}
-
-Tensor backward_cpu(const Tensor& grad_output, const Tensor& weight, const Tensor& mask,
-                    bool keep_sign) {
-  check_backward(grad_output, weight, mask);
-  return at::where(mask, keep_sign ? grad_output : grad_output.mul(weight.sign()), 0).contiguous();
-}
-
-Tensor backward_meta(const Tensor& grad_output, const Tensor& weight, const Tensor& mask,
-                     bool /*keep_sign*/) {
-  check_backward(grad_output, weight, mask);
-  return at::empty_symint(grad_output.sym_sizes(), grad_output.options());
+  return apply_mask(keep_sign ? grad_output : grad_output.mul(weight.sign()), mask, true);
 }
 
 Tensor backward_of(const Tensor& grad_output, const Tensor& weight, const Tensor& mask,
@@ -179,6 +160,17 @@ Tensor backward_autograd(const Tensor& grad_output, const Tensor& weight, const 
 
 }  // namespace
 
+Tensor allocate_targeted_dropout_mask(const Tensor& weight, int64_t candidates, bool per_row,
+                                      const Draws& draws, double drop_rate) {
+  check(weight, candidates, per_row, draws, drop_rate);
+  return at::empty_symint(weight.sym_sizes(), weight.options().dtype(at::kBool));
+}
+
+Tensor left_by_draws(const Tensor& no_candidates, const Draws& draws, double drop_rate) {
+  if (!draws) return no_candidates;
+  return no_candidates.logical_or(draws->lt(drop_rate).logical_not_()).contiguous();
+}
+
 Tensor targeted_dropout(const Tensor& weight, int64_t candidates, bool per_row, const Draws& draws,
                         double drop_rate, bool keep_sign) {
   static const auto op = find_op<Tensor(const Tensor&, int64_t, bool, const Draws&, double, bool)>(
@@ -186,15 +178,13 @@ Tensor targeted_dropout(const Tensor& weight, int64_t candidates, bool per_row, 
   return op.call(weight, candidates, per_row, draws, drop_rate, keep_sign);
 }
 
-TORCH_LIBRARY_IMPL(rewire, CPU, m) {
-  m.impl("targeted_dropout", targeted_dropout_cpu);
-  m.impl("targeted_dropout_mask", mask_cpu);
-  m.impl("targeted_dropout_backward", backward_cpu);
-}
+TORCH_LIBRARY_IMPL(rewire, CPU, m) { m.impl("targeted_dropout_mask", mask_cpu); }
 TORCH_LIBRARY_IMPL(rewire, Meta, m) {
-  m.impl("targeted_dropout", targeted_dropout_meta);
-  m.impl("targeted_dropout_mask", mask_meta);
-  m.impl("targeted_dropout_backward", backward_meta);
+  m.impl("targeted_dropout_mask", allocate_targeted_dropout_mask);
+}
+TORCH_LIBRARY_IMPL(rewire, CompositeExplicitAutograd, m) {
+  m.impl("targeted_dropout", targeted_dropout_any);
+  m.impl("targeted_dropout_backward", backward_any);
 }
 TORCH_LIBRARY_IMPL(rewire, Autograd, m) {
   m.impl("targeted_dropout", targeted_dropout_autograd);

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <memory>
 
-#include "kernels/cpu/magnitudes.h"
+#include "kernels/magnitudes.h"
 
 namespace rewire::kernels {
 

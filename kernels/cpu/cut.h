@@ -6,7 +6,7 @@
 #include <span>
 
 #include "kernels/cpu/candidates.h"
-#include "kernels/cpu/magnitudes.h"
+#include "kernels/magnitudes.h"
 
 namespace rewire::kernels {
 

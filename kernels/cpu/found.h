@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "kernels/cpu/magnitudes.h"
+#include "kernels/magnitudes.h"
 
 namespace rewire::kernels {
 

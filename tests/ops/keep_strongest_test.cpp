@@ -85,6 +85,10 @@ TEST(KeepStrongest, SaysWhatItExpected) {
               keep_strongest(torch::tensor({{{1.0}, {kNan}}}), 1);
             }),
             "keep_strongest: expected weight without NaN, got NaN in row 0, column 1");
+  EXPECT_EQ(error_of([] {
+              keep_strongest(torch::tensor({{{1.0}, {kNan}}}), 1, "kept");
+            }),
+            "strongest_mask: expected weight without NaN, got NaN in row 0, column 1");
 }
 
 }  // namespace

@@ -3,7 +3,7 @@
 // A key is the bits of a number with the sign cleared: keys are ordered as magnitudes are, equal
 // magnitudes have equal keys (+0 and -0 too), and whatever is above the key of infinity is NaN.
 // Bits is the unsigned integer of the number's size: uint16_t for half and bfloat16, uint32_t for
-// float, uint64_t for double.
+// float, uint64_t for double. CPU and CUDA share this: constexpr functions serve devices too.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +24,7 @@ struct Magnitudes {
   int64_t count;
   Key infinity;  // the key of infinity: the lowest exponent bit is the lowest bit set
 
-  Key key(int64_t entry) const { return bits[entry] & kSignCleared; }
+  constexpr Key key(int64_t entry) const { return bits[entry] & kSignCleared; }
 };
 
 }  // namespace rewire::kernels

@@ -1,0 +1,48 @@
+// The selection of targeted_dropout on a CUDA device; the rest of it is composed for all devices.
+// NaN counts as the largest magnitude, and so is left and seen.
+#include "kernels/cuda/targeted_dropout.h"
+
+#include <c10/core/DeviceGuard.h>
+
+#include "ops/cuda/stream.h"
+#include "ops/cuda/strongest_mask.h"
+#include "ops/device.h"
+#include "ops/magnitudes.h"
+
+namespace rewire::ops {
+namespace {
+
+using at::Tensor;
+
+// As mark_strongest, in each row by itself.
+void mark_strongest_by_row(const Tensor& weight, int64_t keep, const Tensor& mask) {
+  if (weight.numel() == 0) return;
+  const c10::DeviceGuard guard(weight.device());
+  if (keep == 0) {
+    mask.zero_();
+    return;
+  }
+  const Tensor dense = weight.contiguous();
+  with_magnitudes(dense, [&](const auto& magnitudes) {
+    kernels::cuda::strongest_mask_by_row(magnitudes, weight.numel() / weight.size(0), keep,
+                                         mask.mutable_data_ptr<bool>(), stream_of(weight));
+  });
+}
+
+Tensor mask_cuda(const Tensor& weight, int64_t candidates, bool per_row,
+                 const std::optional<Tensor>& draws, double drop_rate) {
+  const Tensor mask = allocate_targeted_dropout_mask(weight, candidates, per_row, draws, drop_rate);
+  if (per_row) {
+    const int64_t width = weight.numel() / std::max<int64_t>(weight.size(0), 1);
+    mark_strongest_by_row(weight, width - candidates, mask);
+  } else {
+    mark_strongest(weight, weight.numel() - candidates, mask);
+  }
+  return left_by_draws(mask, draws, drop_rate);
+}
+
+}  // namespace
+
+REWIRE_CUDA_LIBRARY(m) { m.impl("targeted_dropout_mask", mask_cuda); }
+
+}  // namespace rewire::ops

@@ -1,0 +1,63 @@
+// What the threads of a warp and of a block do together. Blocks are one-dimensional and made of
+// whole warps.
+#pragma once
+
+#include "kernels/cuda/launch.cuh"
+
+namespace rewire::kernels::cuda {
+
+constexpr int kWarp = 32;
+constexpr uint32_t kAllLanes = 0xffff'ffff;
+
+__device__ inline int lane() { return threadIdx.x % kWarp; }
+__device__ inline int warp() { return threadIdx.x / kWarp; }
+
+// The lanes below one's own, as a mask.
+__device__ inline uint32_t lanes_below() { return (1u << lane()) - 1; }
+
+// The sum of the warp's `value`s, for every lane.
+template <typename T>
+__device__ T warp_sum(T value) {
+  for (int step = kWarp / 2; step > 0; step /= 2) value += __shfl_xor_sync(kAllLanes, value, step);
+  return value;
+}
+
+// The sum of the `value`s of the lanes below one's own.
+template <typename T>
+__device__ T warp_sum_below(T value) {
+  T sum = value;
+  for (int step = 1; step < kWarp; step *= 2) {
+    const T other = __shfl_up_sync(kAllLanes, sum, step);
+    if (lane() >= step) sum += other;
+  }
+  return sum - value;
+}
+
+// Shared memory of block_sum_below.
+template <typename T, int kThreads>
+struct BlockSum {
+  static_assert(kThreads % kWarp == 0 && kThreads <= kWarp * kWarp);
+  T of_warp[kThreads / kWarp];
+};
+
+template <typename T>
+struct SumBelow {
+  T below;  // the sum of the values of the threads below one's own
+  T total;  // of all threads
+};
+
+// All threads of the block call it. A barrier stands between two calls with the same memory.
+template <typename T, int kThreads>
+__device__ SumBelow<T> block_sum_below(T value, BlockSum<T, kThreads>& memory) {
+  const T in_warp = warp_sum_below(value);
+  if (lane() == kWarp - 1) memory.of_warp[warp()] = in_warp + value;
+  __syncthreads();
+  SumBelow<T> sum{in_warp, 0};
+  for (int i = 0; i < kThreads / kWarp; ++i) {
+    if (i < warp()) sum.below += memory.of_warp[i];
+    sum.total += memory.of_warp[i];
+  }
+  return sum;
+}
+
+}  // namespace rewire::kernels::cuda

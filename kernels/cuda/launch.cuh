@@ -1,0 +1,67 @@
+// The one way to CUDA: what kernels use of it comes through this header, and every launch goes
+// through launch(). With REWIRE_EMULATE_CUDA the same sources compile as C++ for the host, against
+// the emulation of the tests.
+//
+// A kernel's shared memory is one struct, of which it gets a reference by shared<T>(); its launch
+// asks for sizeof(T). Nothing in it is initialized.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+
+#ifdef REWIRE_EMULATE_CUDA
+#include "support/cuda/emulation.h"
+#else
+#include <cuda_runtime.h>
+#endif
+
+namespace rewire::kernels::cuda {
+
+#ifdef REWIRE_EMULATE_CUDA
+
+using emulation::launch;
+using emulation::shared;
+using emulation::zero;
+
+#else
+
+inline void check(cudaError_t status, const char* what) {
+  if (status == cudaSuccess) return;
+  throw std::runtime_error(std::string("CUDA: ") + what + ": " + cudaGetErrorString(status));
+}
+
+template <typename T>
+__device__ T& shared() {
+  extern __shared__ __align__(16) unsigned char bytes[];
+  return *reinterpret_cast<T*>(bytes);
+}
+
+// Runs `kernel` on `stream`; the caller has made the stream's device current. Returns before the
+// kernel has run: an error of the launch is thrown here, one of the kernel shows at a later call.
+template <typename... Parameters, typename... Arguments>
+void launch(void (*kernel)(Parameters...), int64_t grid, int block, size_t shared_bytes,
+            cudaStream_t stream, Arguments... arguments) {
+  constexpr size_t kAlwaysThere = 48 << 10;  // more shared memory than this must be asked for
+  if (shared_bytes > kAlwaysThere) {
+    check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                               static_cast<int>(shared_bytes)),
+          "shared memory");
+  }
+  cudaLaunchConfig_t config = {};
+  config.gridDim = dim3(static_cast<unsigned>(grid));
+  config.blockDim = dim3(static_cast<unsigned>(block));
+  config.dynamicSmemBytes = shared_bytes;
+  config.stream = stream;
+  check(cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...),
+        "kernel launch");
+}
+
+inline void zero(void* memory, size_t bytes, cudaStream_t stream) {
+  check(cudaMemsetAsync(memory, 0, bytes, stream), "memset");
+}
+
+#endif
+
+}  // namespace rewire::kernels::cuda
