@@ -10,6 +10,7 @@
 #include "ops/rewire.h"
 #include "support/error.h"
 #include "support/golden.h"
+#include "support/reference.h"
 
 namespace {
 
@@ -18,6 +19,7 @@ using rewire::ops::select;
 using rewire::ops::Selection;
 using rewire::test::error_of;
 using rewire::test::same;
+using rewire::test::structure_of;
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
@@ -32,22 +34,6 @@ void expect_same(const Selection& got, const Selection& expected) {
   EXPECT_TRUE(same(got.rows, expected.rows));
   EXPECT_TRUE(same(got.order, expected.order));
   EXPECT_TRUE(same(got.threshold, expected.threshold));
-}
-
-// What a selection says, from the mask that it should be: nonzero, in both orders.
-Selection structure_of(const Tensor& weight, const Tensor& mask) {
-  const auto offsets = [](const Tensor& counts) {
-    return torch::cat({torch::zeros(1, torch::kLong), counts.cumsum(0)}).to(torch::kInt);
-  };
-  const Tensor edges = mask.nonzero();
-  const Tensor transposed = mask.t().nonzero();
-  const Tensor position = mask.flatten().cumsum(0).view(mask.sizes()) - 1;
-  return {offsets(mask.sum(1)),
-          edges.select(1, 1).to(torch::kInt),
-          offsets(mask.sum(0)),
-          transposed.select(1, 1).to(torch::kInt),
-          position.t().masked_select(mask.t()).to(torch::kInt),
-          weight.abs().masked_select(mask).amin()};
 }
 
 const Tensor kWeight = torch::tensor({{0.1, -0.9, 0.0, 0.4},  //

@@ -1,0 +1,376 @@
+#include "support/op_harness.h"
+
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
+#include <c10/core/InferenceMode.h>
+#include <dlfcn.h>
+#include <torch/csrc/autograd/autograd.h>
+#include <torch/torch.h>
+#include <unistd.h>
+
+#include <cstring>
+
+#include "support/cuda/on_emulation.h"
+#include "support/error.h"
+#include "support/golden.h"
+
+namespace rewire::test {
+namespace {
+
+using at::Tensor;
+
+constexpr at::ScalarType kDtypes[] = {at::kDouble, at::kFloat, at::kHalf, at::kBFloat16};
+
+template <typename F>
+Values map_tensors(const Values& values, F&& f) {
+  Values mapped = values;
+  for (auto& value : mapped) {
+    if (value.isTensor()) value = f(value.toTensor());
+  }
+  return mapped;
+}
+
+Values to(const Values& values, at::ScalarType dtype) {
+  return map_tensors(values,
+                     [&](const Tensor& t) { return t.is_floating_point() ? t.to(dtype) : t; });
+}
+
+Values to(const Values& values, at::Device device) {
+  return map_tensors(values, [&](const Tensor& t) { return t.to(device); });
+}
+
+std::vector<Tensor> tensors(const Values& values) {
+  std::vector<Tensor> found;
+  for (const auto& value : values) {
+    if (value.isTensor()) found.push_back(value.toTensor());
+  }
+  return found;
+}
+
+// The same bytes: of NaN too, and of the sign of zero.
+testing::AssertionResult same_bits(const Tensor& actual, const Tensor& expected) {
+  if (actual.sizes() != expected.sizes() || actual.scalar_type() != expected.scalar_type()) {
+    return same(actual, expected);
+  }
+  const Tensor a = actual.contiguous();
+  const Tensor b = expected.contiguous();
+  if (a.nbytes() == 0 || std::memcmp(a.const_data_ptr(), b.const_data_ptr(), a.nbytes()) == 0) {
+    return testing::AssertionSuccess();
+  }
+  return testing::AssertionFailure() << "got\n" << actual << "\nexpected the bits of\n" << expected;
+}
+
+void expect_same_bits(const Values& actual, const Values& expected) {
+  const auto a = tensors(actual);
+  const auto b = tensors(expected);
+  ASSERT_EQ(a.size(), b.size());
+  for (size_t i = 0; i < a.size(); ++i) EXPECT_TRUE(same_bits(a[i], b[i])) << "output " << i;
+}
+
+// Of a sum of a few hundred terms of one size, relative to the largest result: about ten times the
+// dtype's rounding; the CPU sums half types in float32 and rounds once.
+double rounding(at::ScalarType dtype) {
+  switch (dtype) {
+    case at::kDouble:
+      return 1e-14;
+    case at::kFloat:
+      return 2e-6;
+    case at::kHalf:
+      return 2e-3;
+    default:
+      return 2e-2;  // bfloat16
+  }
+}
+
+void expect_values(const Op& op, const Values& actual, const Values& expected) {
+  const auto a = tensors(actual);
+  const auto b = tensors(expected);
+  ASSERT_EQ(a.size(), b.size());
+  for (size_t i = 0; i < a.size(); ++i) {
+    SCOPED_TRACE(i);
+    if (op.sums && a[i].is_floating_point()) {
+      EXPECT_EQ(a[i].scalar_type(), b[i].scalar_type());
+      EXPECT_TRUE(close(a[i], b[i], rounding(a[i].scalar_type())));
+    } else {
+      EXPECT_TRUE(same(a[i], b[i]));
+    }
+  }
+}
+
+// Calls f with each sample, and says which it was where f fails.
+template <typename F>
+void for_each_sample(const Op& op, F&& f) {
+  for (const Sample& sample : op.samples) {
+    SCOPED_TRACE(op.name + ", " + sample.name);
+    f(sample);
+  }
+}
+
+template <typename F>
+void for_each_sample_and_dtype(const Op& op, F&& f) {
+  for_each_sample(op, [&](const Sample& sample) {
+    for (const auto dtype : kDtypes) {
+      SCOPED_TRACE(toString(dtype));
+      f(to(sample.arguments, dtype));
+    }
+  });
+}
+
+// The values of a tensor in other memory: every second element, from an offset on, of the
+// transpose.
+Tensor scattered(const Tensor& t) {
+  const Tensor transposed = t.dim() < 2 ? t : t.transpose(0, t.dim() - 1);
+  std::vector<int64_t> room(transposed.sizes().begin(), transposed.sizes().end());
+  if (room.empty()) return at::stack({t, t}).select(0, 1);
+  room.back() = 2 * room.back() + 3;
+  Tensor memory = at::zeros(room, t.options());
+  Tensor part = memory.slice(-1, 3, c10::nullopt, 2);
+  part.copy_(transposed);
+  return t.dim() < 2 ? part : part.transpose(0, t.dim() - 1);
+}
+
+// The first row of a tensor in the place of all.
+Tensor expanded(const Tensor& t) {
+  return t.dim() == 0 || t.numel() == 0 ? t : t.slice(0, 0, 1).expand(t.sizes());
+}
+
+Values leaves(const Values& arguments) {
+  return map_tensors(arguments, [](const Tensor& t) {
+    return t.is_floating_point() ? t.detach().clone().requires_grad_() : t;
+  });
+}
+
+// Gradients of the outputs weighted by `weights`, with respect to the floating arguments; an
+// undefined one is zero.
+std::vector<Tensor> gradients(const Values& outputs, const Values& arguments,
+                              const std::vector<Tensor>& weights) {
+  std::vector<Tensor> roots, root_gradients, inputs;
+  const auto found = tensors(outputs);
+  for (size_t i = 0; i < found.size(); ++i) {
+    if (!found[i].requires_grad()) continue;
+    roots.push_back(found[i]);
+    root_gradients.push_back(weights[i]);
+  }
+  for (const Tensor& t : tensors(arguments)) {
+    if (t.is_floating_point()) inputs.push_back(t);
+  }
+  auto grads = torch::autograd::grad(roots, inputs, root_gradients, true, false, true);
+  for (size_t i = 0; i < grads.size(); ++i) {
+    if (!grads[i].defined()) grads[i] = at::zeros_like(inputs[i]);
+  }
+  return grads;
+}
+
+// Weights for the outputs of one call, which differ from entry to entry.
+std::vector<Tensor> some_weights(const Values& outputs, uint64_t seed) {
+  auto generator = at::make_generator<at::CPUGeneratorImpl>(seed);
+  std::vector<Tensor> weights;
+  for (const Tensor& t : tensors(outputs)) {
+    weights.push_back(at::randn(t.sizes(), generator, at::kDouble).to(t.scalar_type()));
+  }
+  return weights;
+}
+
+// d sum(f(x) * weights) / dx by differences, in float64.
+void expect_derivative(const Op& op, const Values& arguments) {
+  constexpr double kStep = 1e-6;
+  const Values variables = leaves(arguments);
+  const Values outputs = call(op, variables);
+  const auto weights = some_weights(outputs, 3);
+  const auto grads = gradients(outputs, variables, weights);
+  const auto weighted = [&] {
+    const c10::InferenceMode no_gradient;
+    const auto found = tensors(call(op, variables));
+    double sum = 0;
+    for (size_t i = 0; i < found.size(); ++i) sum += (found[i] * weights[i]).sum().item<double>();
+    return sum;
+  };
+  size_t input = 0;
+  for (const Tensor& t : tensors(variables)) {
+    if (!t.is_floating_point()) continue;
+    double* const values = t.mutable_data_ptr<double>();
+    const Tensor grad = grads[input++].contiguous();
+    for (int64_t i = 0; i < t.numel(); ++i) {
+      const double value = values[i];
+      values[i] = value + kStep;
+      const double above = weighted();
+      values[i] = value - kStep;
+      const double below = weighted();
+      values[i] = value;
+      EXPECT_NEAR(grad.const_data_ptr<double>()[i], (above - below) / (2 * kStep), 1e-6)
+          << "input " << input - 1 << ", entry " << i;
+    }
+  }
+}
+
+// Where torch finds a GPU. Its CUDA half is loaded for this alone.
+bool gpu_is_here() {
+  static const bool here = [] {
+    return ::access("/dev/nvidiactl", F_OK) == 0 &&
+           ::dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL) != nullptr &&
+           torch::cuda::is_available();
+  }();
+  return here;
+}
+
+}  // namespace
+
+void PrintTo(const Op& op, std::ostream* out) { *out << op.name; }
+
+Values call(const Op& op, Values arguments) {
+  const auto handle =
+      c10::Dispatcher::singleton().findSchemaOrThrow(("rewire::" + op.name).c_str(), "");
+  const auto& schema = handle.schema().arguments();
+  for (size_t i = arguments.size(); i < schema.size(); ++i) {
+    arguments.push_back(schema[i].default_value().value());
+  }
+  handle.callBoxed(&arguments);
+  return arguments;
+}
+
+void check_values(const Op& op) {
+  bool any_empty = false;
+  for_each_sample_and_dtype(op, [&](const Values& arguments) {
+    const Values expected = op.reference(arguments);
+    expect_values(op, call(op, arguments), expected);
+    const c10::InferenceMode guard;
+    expect_values(op, call(op, arguments), expected);
+    any_empty |= tensors(arguments)[0].numel() == 0;
+  });
+  EXPECT_TRUE(any_empty) << "no sample of " << op.name << " is empty";
+}
+
+void check_layouts(const Op& op) {
+  for_each_sample_and_dtype(op, [&](const Values& arguments) {
+    const Values expected = call(op, arguments);
+    const Values elsewhere = map_tensors(arguments, scattered);
+    ASSERT_TRUE(tensors(elsewhere)[0].numel() < 2 || !tensors(elsewhere)[0].is_contiguous());
+    expect_same_bits(call(op, elsewhere), expected);
+
+    const Values rows = map_tensors(arguments, expanded);
+    const Values copies = map_tensors(rows, [](const Tensor& t) { return t.contiguous(); });
+    expect_same_bits(call(op, rows), call(op, copies));
+  });
+}
+
+void check_gradients(const Op& op) {
+  for_each_sample(op, [&](const Sample& sample) {
+    const Values variables = leaves(sample.arguments);
+    const Values outputs = call(op, variables);
+    if (op.gradient == Gradient::kNone) {
+      for (const Tensor& t : tensors(outputs)) EXPECT_FALSE(t.requires_grad());
+      return;
+    }
+    const Values expected = op.reference(variables);
+    const auto weights = some_weights(outputs, 1);
+    const auto grads = gradients(outputs, variables, weights);
+    const auto expected_grads = gradients(expected, variables, weights);
+    for (size_t i = 0; i < grads.size(); ++i) {
+      EXPECT_TRUE(close(grads[i], expected_grads[i], op.sums ? rounding(at::kDouble) : 0))
+          << "gradient of input " << i;
+    }
+    if (op.gradient == Gradient::kDerivative && tensors(sample.arguments)[0].numel() < 1000) {
+      expect_derivative(op, sample.arguments);
+    }
+  });
+}
+
+void check_shapes(const Op& op) {
+  for_each_sample_and_dtype(op, [&](const Values& arguments) {
+    const auto expected = tensors(call(op, arguments));
+    const auto shapes = tensors(call(op, to(arguments, at::Device(at::kMeta))));
+    ASSERT_EQ(shapes.size(), expected.size());
+    for (size_t i = 0; i < shapes.size(); ++i) {
+      EXPECT_TRUE(shapes[i].is_meta());
+      EXPECT_EQ(shapes[i].sizes(), expected[i].sizes());
+      EXPECT_EQ(shapes[i].strides(), expected[i].strides());
+      EXPECT_EQ(shapes[i].scalar_type(), expected[i].scalar_type());
+    }
+  });
+}
+
+void check_refusals(const Op& op) {
+  EXPECT_FALSE(op.refusals.empty());
+  for (const Refusal& refusal : op.refusals) {
+    const auto message = [&](const Values& arguments) {
+      return error_of([&] { call(op, arguments); });
+    };
+    EXPECT_EQ(message(refusal.arguments), refusal.message);
+    {
+      const c10::InferenceMode guard;
+      EXPECT_EQ(message(refusal.arguments), refusal.message);
+    }
+    if (!refusal.everywhere) continue;
+    EXPECT_EQ(message(to(refusal.arguments, at::Device(at::kMeta))), refusal.message);
+    const OnEmulation emulation;
+    EXPECT_EQ(message(refusal.arguments), refusal.message);
+  }
+}
+
+void check_purity(const Op& op) {
+  for_each_sample_and_dtype(op, [&](const Values& arguments) {
+    const Values before = map_tensors(arguments, [](const Tensor& t) { return t.clone(); });
+    const Values outputs = call(op, arguments);
+    expect_same_bits(arguments, before);
+    for (const Tensor& output : tensors(outputs)) {
+      EXPECT_TRUE(output.is_contiguous());
+      for (const Tensor& argument : tensors(arguments)) {
+        EXPECT_TRUE(output.numel() == 0 || !output.is_alias_of(argument));
+      }
+    }
+  });
+}
+
+void check_determinism(const Op& op) {
+  const int threads = at::get_num_threads();
+  for_each_sample_and_dtype(op, [&](const Values& arguments) {
+    at::set_num_threads(1);
+    const Values expected = call(op, arguments);
+    at::set_num_threads(3);
+    expect_same_bits(call(op, arguments), expected);
+    // New memory is filled with a pattern: an output that is not written in full shows it.
+    at::globalContext().setDeterministicAlgorithms(true, false);
+    expect_same_bits(call(op, arguments), expected);
+    at::globalContext().setDeterministicAlgorithms(false, false);
+  });
+  at::set_num_threads(threads);
+}
+
+void check_emulated_cuda(const Op& op) {
+  int64_t launches = 0;
+  at::globalContext().setDeterministicAlgorithms(true, false);  // as in check_determinism
+  const auto compare = [&](const Values& arguments, const Values& expected, Order order) {
+    SCOPED_TRACE(static_cast<int>(order));
+    const OnEmulation emulation(order, 7);
+    expect_same_bits(call(op, arguments), expected);
+    launches += emulation.launches();
+  };
+  for_each_sample(op, [&](const Sample& sample) {
+    for (const auto dtype : kDtypes) {
+      if (sample.large && dtype != at::kFloat) continue;
+      SCOPED_TRACE(toString(dtype));
+      const Values arguments = to(sample.arguments, dtype);
+      const Values expected = call(op, arguments);
+      compare(arguments, expected, Order::kShuffled);
+      if (sample.large) continue;
+      compare(arguments, expected, Order::kForward);
+      compare(map_tensors(arguments, scattered), expected, Order::kBackward);
+    }
+  });
+  at::globalContext().setDeterministicAlgorithms(false, false);
+  EXPECT_EQ(launches > 0, op.has_cuda_kernel);
+}
+
+void check_cuda(const Op& op) {
+  if (!gpu_is_here()) GTEST_SKIP() << "no GPU";
+  for_each_sample_and_dtype(op, [&](const Values& arguments) {
+    const Values expected = call(op, arguments);
+    const Values on_gpu = to(arguments, at::Device(at::kCUDA));
+    for (int run = 0; run < 3; ++run) {
+      expect_same_bits(to(call(op, on_gpu), at::Device(at::kCPU)), expected);
+    }
+    expect_same_bits(to(call(op, map_tensors(on_gpu, scattered)), at::Device(at::kCPU)), expected);
+  });
+}
+
+}  // namespace rewire::test
