@@ -34,11 +34,11 @@ training:
 """
 
 
-def wait_until(condition):
+def wait_until(condition, pause=0.002):
     deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline
-        time.sleep(0.002)
+        time.sleep(pause)
 
 
 @dataclasses.dataclass
