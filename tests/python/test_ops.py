@@ -8,6 +8,9 @@ import torch
 from torch.library import opcheck
 
 ops = torch.ops.rewire
+# A library without CUDA kernels says so of the first CUDA tensor, and these tests fail: as they
+# should, on a machine with a GPU.
+DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
 DTYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16]
 
 # Scripting is in maintenance; torch says so at each use.
@@ -43,7 +46,7 @@ def structure(mask):
 
 
 def weights(requires_grad=True):
-    """Weights of the layouts and sizes that an op must take: (name, weight)."""
+    """Weights of the layouts and sizes that an op must take, on every device."""
     generator = torch.Generator().manual_seed(5)
     base = torch.randn(4, 6, generator=generator)
     cases = {
@@ -54,17 +57,21 @@ def weights(requires_grad=True):
         "half": base.half(),
         "double": base.double(),
     }
-    return [(name, w.detach().requires_grad_(requires_grad)) for name, w in cases.items()]
+    return [
+        pytest.param(w.detach().to(device).requires_grad_(requires_grad), id=f"{name}-{device}")
+        for device in DEVICES
+        for name, w in cases.items()
+    ]
 
 
-def drawn(*shape, seed=0):
-    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
+def drawn(*shape, seed=0, device="cpu"):
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed)).to(device)
 
 
-@pytest.mark.parametrize("name, weight", weights())
-def test_opcheck_selection(name, weight):
+@pytest.mark.parametrize("weight", weights())
+def test_opcheck_selection(weight):
     keep = weight.numel() // 3
-    hint = torch.tensor(0.5, dtype=weight.dtype)
+    hint = torch.tensor(0.5, dtype=weight.dtype, device=weight.device)
     opcheck(ops.select, (weight, keep))
     opcheck(ops.select, (weight, keep, hint))
     opcheck(ops.strongest_mask, (weight, keep))
@@ -73,9 +80,9 @@ def test_opcheck_selection(name, weight):
     opcheck(ops.keep_strongest_backward, (weight, weight.detach() > 0))
 
 
-@pytest.mark.parametrize("name, weight", weights())
-def test_opcheck_dropout(name, weight):
-    draws = drawn(*weight.shape)
+@pytest.mark.parametrize("weight", weights())
+def test_opcheck_dropout(weight):
+    draws = drawn(*weight.shape, device=weight.device)
     for per_row, d, keep_sign in itertools.product((True, False), (None, draws), (True, False)):
         candidates = 2 if per_row else weight.numel() // 2
         opcheck(ops.targeted_dropout, (weight, candidates, per_row, d, 0.5, keep_sign))
@@ -85,8 +92,8 @@ def test_opcheck_dropout(name, weight):
         opcheck(ops.targeted_dropout_backward, (weight, weight.detach(), mask, keep_sign))
 
 
-@pytest.mark.parametrize("name, weight", weights(requires_grad=False))
-def test_opcheck_random_mask(name, weight):
+@pytest.mark.parametrize("weight", weights(requires_grad=False))
+def test_opcheck_random_mask(weight):
     opcheck(ops.random_mask, (weight.abs(), weight.numel() // 2))
     opcheck(ops.random_mask, (weight.abs(), weight.numel() // 2, weight < 0))
 
@@ -193,16 +200,46 @@ def assert_same_function(function, weight, draws):
     assert all(map(torch.equal, *results))
 
 
-def test_compiles_without_graph_breaks():
+@pytest.mark.parametrize("device", DEVICES)
+def test_compiles_without_graph_breaks(device):
     # The eager and aot backends run what was traced; inductor would test its code generator.
     for backend in ("eager", "aot_eager"):
         compiled = torch.compile(sparse_layer, fullgraph=True, backend=backend)
-        assert_same_function(compiled, torch.randn(5, 6), drawn(5, 6))
+        weight = torch.randn(5, 6, device=device)
+        assert_same_function(compiled, weight, drawn(5, 6, device=device))
 
 
 @ignore_script_warning
-def test_scripts():
-    assert_same_function(torch.jit.script(sparse_layer), torch.randn(5, 6), drawn(5, 6))
+@pytest.mark.parametrize("device", DEVICES)
+def test_scripts(device):
+    scripted = torch.jit.script(sparse_layer)
+    assert_same_function(scripted, torch.randn(5, 6, device=device), drawn(5, 6, device=device))
+
+
+@pytest.mark.skipif(DEVICES == ["cpu"], reason="no GPU")
+def test_selection_on_a_gpu():
+    """Values of the CPU; on a stream of its own, without waiting for the device; in a CUDA graph."""
+    weight = torch.randn(700, 900, generator=torch.Generator().manual_seed(8))
+    expected = ops.select(weight, 31_500)
+    on_gpu = weight.cuda()
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            selected = ops.select(on_gpu, 31_500)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    stream.synchronize()
+    assert all(torch.equal(a.cpu(), b) for a, b in zip(selected, expected, strict=True))
+
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        captured = ops.select(on_gpu, 31_500)
+    for _ in range(2):
+        graph.replay()
+        torch.cuda.synchronize()
+        assert all(torch.equal(a.cpu(), b) for a, b in zip(captured, expected, strict=True))
 
 
 def test_is_the_same_at_any_number_of_threads():
