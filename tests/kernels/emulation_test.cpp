@@ -73,6 +73,22 @@ TEST(Emulation, AMissingBarrierShows) {
   EXPECT_GT(results_of_all_orders(reverse_without_barrier).size(), 1u);
 }
 
+// The barrier at the end of a round is missing: a warp that is ahead writes what others still read.
+void two_rounds(int* out) {
+  auto& memory = shared<Neighbours>();
+  int sum = 0;
+  for (int round = 1; round <= 2; ++round) {
+    memory.values[threadIdx.x] = round * static_cast<int>(threadIdx.x);
+    __syncthreads();
+    sum += memory.values[63 - threadIdx.x];
+  }
+  out[blockIdx.x * 64 + threadIdx.x] = sum;
+}
+
+TEST(Emulation, AMissingSecondBarrierShows) {
+  EXPECT_GT(results_of_all_orders(two_rounds).size(), 1u);
+}
+
 void one_returns_early(int* out) {
   if (threadIdx.x == 5) return;
   __syncthreads();

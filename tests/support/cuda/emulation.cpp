@@ -200,34 +200,38 @@ bool release_lanes(Fiber* warp, int lanes, uint32_t mask) {
   return true;
 }
 
-bool release_warps(int block) {
+bool release_warp(Fiber* warp, int lanes) {
   bool released = false;
-  for (int first = 0; first < block; first += kWarp) {
-    Fiber* warp = &machine.fibers[first];
-    const int lanes = std::min(kWarp, block - first);
-    for (int lane = 0; lane < lanes; ++lane) {
-      if (warp[lane].state != State::kAtWarp) continue;
-      if ((warp[lane].mask >> lane & 1) == 0) {
-        fail(fmt::format("lane {} waits for mask {:#010x}, which lacks it", lane, warp[lane].mask));
-      }
-      released |= release_lanes(warp, lanes, warp[lane].mask);
+  for (int lane = 0; lane < lanes; ++lane) {
+    if (warp[lane].state != State::kAtWarp) continue;
+    if ((warp[lane].mask >> lane & 1) == 0) {
+      fail(fmt::format("lane {} waits for mask {:#010x}, which lacks it", lane, warp[lane].mask));
     }
+    released |= release_lanes(warp, lanes, warp[lane].mask);
   }
   return released;
+}
+
+// A warp runs as far as it can before another has its turn: as far ahead of the others as a barrier
+// lets it.
+void run_warp(Fiber* warp, int lanes) {
+  const std::vector<int64_t> order = turns(lanes);
+  do {
+    for (const int64_t lane : order) {
+      if (warp[lane].state == State::kReady) resume(warp[lane]);
+    }
+  } while (release_warp(warp, lanes));
 }
 
 void run_block(int block) {
   std::memset(machine.shared.data(), 0xa5, machine.shared_bytes);
   for (int i = 0; i < block; ++i) start(machine.fibers[i], i);
-  const std::vector<int64_t> order = turns(block);
-  bool released = true;
-  while (released) {
-    for (const int64_t i : order) {
-      if (machine.fibers[i].state == State::kReady) resume(machine.fibers[i]);
+  do {
+    for (const int64_t warp : turns((block + kWarp - 1) / kWarp)) {
+      const int first = static_cast<int>(warp) * kWarp;
+      run_warp(&machine.fibers[first], std::min(kWarp, block - first));
     }
-    released = release_warps(block);
-    released = release_block(block) || released;
-  }
+  } while (release_block(block));
   const std::string left = waiting(block);
   if (!left.empty()) fail("deadlock: " + left);
 }

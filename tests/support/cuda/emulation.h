@@ -8,8 +8,9 @@
 // std::logic_error and says who waits where; so it does for what is undefined on a device: lanes of
 // one mask at different operations, a mask without the lane itself, a lane that has returned.
 //
-// Blocks run one after another. In what order blocks and threads take turns is for the test to say
-// (order.h): a kernel whose result depends on it has a race. Atomics on floating numbers do not
+// Blocks run one after another, and a warp as far as it can before another warp has its turn. In
+// what order blocks, warps and lanes take turns is for the test to say (order.h): a kernel whose
+// result depends on it has a race. Atomics on floating numbers do not
 // exist here. Shared memory is filled with a pattern before each block: nothing in it may be taken
 // for zero.
 #pragma once

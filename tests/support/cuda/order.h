@@ -5,7 +5,7 @@
 
 namespace rewire::kernels::cuda::emulation {
 
-// The order in which the blocks of a grid and the threads of a block take turns.
+// The order in which the blocks of a grid, the warps of a block and the lanes of a warp take turns.
 enum class Order { kForward, kBackward, kShuffled };
 
 // Holds for the launches of this thread of the host.
