@@ -2,11 +2,16 @@
 #   TORCH=/path/to/python   use that Python's torch (default: an active virtual environment, else .venv)
 #   TORCH_VERSION=2.11.0    the torch that `make deps` installs into .venv
 #   REWIRE_APPS=OFF         library and tests only
+#   CMAKE_OPTIONS="-G Ninja"   more for CMake
+# Paths may contain spaces, which make's own functions on files would split: hence `absolute`.
 TORCH_VERSION ?= 2.11.0
 BUILD ?= build
 REWIRE_APPS ?= ON
 JOBS ?= $(shell nproc)
-PYTHON := $(or $(if $(findstring /,$(TORCH)),$(abspath $(TORCH)),$(TORCH)),$(if $(VIRTUAL_ENV),$(VIRTUAL_ENV)/bin/python,$(CURDIR)/.venv/bin/python))
+absolute = $(if $(filter /%,$(firstword $(1))),$(1),$(CURDIR)/$(1))
+PYTHON := $(or $(if $(findstring /,$(TORCH)),$(call absolute,$(TORCH)),$(TORCH)),$(if $(VIRTUAL_ENV),$(VIRTUAL_ENV)/bin/python,$(CURDIR)/.venv/bin/python))
+CONFIGURE = -DREWIRE_PYTHON="$(PYTHON)" -DREWIRE_APPS=$(REWIRE_APPS) -DREWIRE_WERROR=$(if $(CI),ON,OFF) \
+  $(CMAKE_OPTIONS)
 export TORCH TORCH_VERSION REWIRE_APPS PYTHON
 
 .PHONY: help quickstart test bench build deps clean
@@ -21,21 +26,22 @@ help:
 	@echo "TORCH=PYTHON uses the torch of that Python, REWIRE_APPS=OFF builds the library alone, JOBS=N"
 
 quickstart: build
-	$(BUILD)/rewire quickstart configs/digits/learned.yaml configs/digits/random.yaml
+	"$(BUILD)/rewire" quickstart configs/digits/learned.yaml configs/digits/random.yaml
 
 test: build
-	ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS)
-	OMP_WAIT_POLICY=passive REWIRE_BUILD=$(abspath $(BUILD)) REWIRE_LIBRARY=$(abspath $(BUILD))/librewire.so $(PYTHON) -m pytest -q $(if $(filter OFF,$(REWIRE_APPS)),tests/python,tests)
+	ctest --test-dir "$(BUILD)" --output-on-failure -j $(JOBS)
+	OMP_WAIT_POLICY=passive REWIRE_BUILD="$(call absolute,$(BUILD))" REWIRE_LIBRARY="$(call absolute,$(BUILD))/librewire.so" \
+	  "$(PYTHON)" -m pytest -q $(if $(filter OFF,$(REWIRE_APPS)),tests/python,tests)
 
 bench: build
-	$(BUILD)/apps/bench/select_bench
+	"$(BUILD)/apps/bench/select_bench"
 
 build: deps
-	cmake -S . -B $(BUILD) -DREWIRE_PYTHON=$(PYTHON) -DREWIRE_APPS=$(REWIRE_APPS) -DREWIRE_WERROR=$(if $(CI),ON,OFF)
-	cmake --build $(BUILD) -j $(JOBS)
+	cmake -S . -B "$(BUILD)" $(CONFIGURE)
+	cmake --build "$(BUILD)" -j $(JOBS)
 
 deps:
 	@sh .ci/deps
 
 clean:
-	rm -rf $(BUILD)
+	rm -rf "$(BUILD)"
