@@ -14,13 +14,15 @@ CONFIGURE = -DREWIRE_PYTHON="$(PYTHON)" -DREWIRE_APPS=$(REWIRE_APPS) -DREWIRE_WE
   $(CMAKE_OPTIONS)
 export TORCH TORCH_VERSION REWIRE_APPS PYTHON
 
-.PHONY: help quickstart test bench build deps clean
+.PHONY: help quickstart test bench build sanitize sanitize-threads deps clean
 
 help:
 	@echo "make quickstart   train learned and random wiring on handwritten digits, and compare"
 	@echo "make test         build and run every test"
 	@echo "make bench        benchmarks of the operators"
 	@echo "make build        $(BUILD)/rewire and $(BUILD)/librewire.so"
+	@echo "make sanitize     the C++ tests under the address and undefined-behaviour sanitizers"
+	@echo "make sanitize-threads   the same under the thread sanitizer"
 	@echo "make deps         install what the build needs; build calls it"
 	@echo "make clean        remove $(BUILD)"
 	@echo "TORCH=PYTHON uses the torch of that Python, REWIRE_APPS=OFF builds the library alone, JOBS=N"
@@ -39,6 +41,11 @@ bench: build
 build: deps
 	cmake -S . -B "$(BUILD)" $(CONFIGURE)
 	cmake --build "$(BUILD)" -j $(JOBS)
+
+sanitize sanitize-threads: deps
+	cmake --preset $@ $(CONFIGURE)
+	cmake --build build-$@ -j $(JOBS)
+	ctest --test-dir build-$@ --output-on-failure -j $(JOBS)
 
 deps:
 	@sh .ci/deps
