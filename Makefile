@@ -8,13 +8,14 @@ TORCH_VERSION ?= 2.11.0
 BUILD ?= build
 REWIRE_APPS ?= ON
 JOBS ?= $(shell nproc)
+SECONDS ?= 60
 absolute = $(if $(filter /%,$(firstword $(1))),$(1),$(CURDIR)/$(1))
 PYTHON := $(or $(if $(findstring /,$(TORCH)),$(call absolute,$(TORCH)),$(TORCH)),$(if $(VIRTUAL_ENV),$(VIRTUAL_ENV)/bin/python,$(CURDIR)/.venv/bin/python))
 CONFIGURE = -DREWIRE_PYTHON="$(PYTHON)" -DREWIRE_APPS=$(REWIRE_APPS) -DREWIRE_WERROR=$(if $(CI),ON,OFF) \
   $(CMAKE_OPTIONS)
 export TORCH TORCH_VERSION REWIRE_APPS PYTHON
 
-.PHONY: help quickstart test bench build sanitize sanitize-threads deps clean
+.PHONY: help quickstart test bench build sanitize sanitize-threads fuzz deps clean
 
 help:
 	@echo "make quickstart   train learned and random wiring on handwritten digits, and compare"
@@ -23,6 +24,7 @@ help:
 	@echo "make build        $(BUILD)/rewire and $(BUILD)/librewire.so"
 	@echo "make sanitize     the C++ tests under the address and undefined-behaviour sanitizers"
 	@echo "make sanitize-threads   the same under the thread sanitizer"
+	@echo "make fuzz         every reader of files against made-up input, SECONDS=60 each; needs clang"
 	@echo "make deps         install what the build needs; build calls it"
 	@echo "make clean        remove $(BUILD)"
 	@echo "TORCH=PYTHON uses the torch of that Python, REWIRE_APPS=OFF builds the library alone, JOBS=N"
@@ -46,6 +48,12 @@ sanitize sanitize-threads: deps
 	cmake --preset $@ $(CONFIGURE)
 	cmake --build build-$@ -j $(JOBS)
 	ctest --test-dir build-$@ --output-on-failure -j $(JOBS)
+
+fuzz: export REWIRE_FUZZ = ON
+fuzz: deps
+	cmake -S . -B build-fuzz $(CONFIGURE) -DREWIRE_FUZZ=ON -DCMAKE_CXX_COMPILER=clang++
+	cmake --build build-fuzz --target fuzz -j $(JOBS)
+	tests/fuzz/run build-fuzz $(SECONDS)
 
 deps:
 	@sh .ci/deps
