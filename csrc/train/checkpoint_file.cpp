@@ -162,8 +162,10 @@ TensorMap unzipped(std::string_view bytes) {
   const char* const begin = static_cast<const char*>(text.get());
   const auto index = nlohmann::json::parse(begin, begin + length);
   TensorMap tensors;
+  size_t total = 0;  // names may share a record: a small file must not fill the memory
   for (const auto& [name, entry] : index.items()) {
     const auto [data, size] = record(fmt::format("data/{}", entry.at(2).get<uint64_t>()));
+    if ((total += size) > bytes.size()) throw std::runtime_error("larger than its file");
     const auto type = type_named(entry.at(0).get<std::string>());
     at::Tensor tensor = at::empty({int64_t(size / c10::elementSize(type))}, type);
     if (tensor.nbytes() != size) throw std::runtime_error("a part of an element");

@@ -1,9 +1,11 @@
 #include "train/checkpoint_file.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <torch/torch.h>
+#include <zlib.h>
 
 #include <fstream>
 
@@ -21,6 +23,14 @@ using testing::HasSubstr;
 std::string bytes_of(const fs::path& path) {
   std::ifstream file(path, std::ios::binary);
   return {std::istreambuf_iterator<char>(file), {}};
+}
+
+// A checkpoint whose last bytes, its mark, are made to fit what stands before them.
+std::string sealed(std::string bytes) {
+  constexpr size_t kMarkSize = 56;
+  bytes.resize(bytes.size() - kMarkSize);
+  const auto crc = crc32_z(0, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size());
+  return bytes + fmt::format("rewire-checkpoint 1 size={:016x} crc32={:08x}", bytes.size(), crc);
 }
 
 class CheckpointFile : public testing::Test {
@@ -160,6 +170,22 @@ TEST_F(CheckpointFile, RefusesOtherFiles) {
   const std::vector<char> plain = torch::pickle_save(at::ones({2}));
   EXPECT_THAT(error_of({plain.data(), plain.size()}),
               testing::StartsWith("not a whole checkpoint of this program: "));
+}
+
+TEST_F(CheckpointFile, RefusesNamesThatTakeMoreMemoryThanTheFile) {
+  write_tensors(
+      path_,
+      {{"a", at::ones({1000})}, {"b", at::ones({1000})}, {std::string(500, 'c'), at::ones({9})}});
+  std::string bytes = bytes_of(path_);
+  const size_t begin = bytes.find("{\"a\""), size = bytes.find("]}", begin) + 2 - begin;
+  std::string index;
+  for (char name = 'a'; name <= 'j'; ++name) {
+    index += fmt::format("{}\"{}\":[\"Float\",[1000],0]", name == 'a' ? "{" : ",", name);
+  }
+  index += "}";
+  ASSERT_LE(index.size(), size);
+  bytes.replace(begin, size, index + std::string(size - index.size(), ' '));
+  EXPECT_THAT(error_of(sealed(bytes)), testing::StartsWith("not a dict of tensors"));
 }
 
 TEST_F(CheckpointFile, ErrorsEndWithStatusFour) {
