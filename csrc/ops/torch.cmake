@@ -6,8 +6,8 @@ execute_process(
   OUTPUT_VARIABLE torch_found OUTPUT_STRIP_TRAILING_WHITESPACE RESULT_VARIABLE torch_status
   ERROR_VARIABLE torch_error)
 if(NOT torch_status EQUAL 0)
-  message(FATAL_ERROR "REWIRE_PYTHON=${REWIRE_PYTHON} cannot import torch. `make deps` installs it "
-                      "into .venv.\n${torch_error}")
+  message(FATAL_ERROR "REWIRE_PYTHON=${REWIRE_PYTHON} cannot import torch (${torch_status}). `make deps` "
+                      "installs it into .venv.\n${torch_error}")
 endif()
 string(REPLACE "\n" ";" torch_found "${torch_found}")
 list(GET torch_found 0 TORCH_ROOT)
