@@ -15,7 +15,7 @@ CONFIGURE = -DREWIRE_PYTHON="$(PYTHON)" -DREWIRE_APPS=$(REWIRE_APPS) -DREWIRE_WE
   $(CMAKE_OPTIONS)
 export TORCH TORCH_VERSION REWIRE_APPS PYTHON
 
-.PHONY: help quickstart test bench build sanitize sanitize-threads fuzz deps clean
+.PHONY: help quickstart test bench configure build sanitize sanitize-threads fuzz matrix deps clean
 
 help:
 	@echo "make quickstart   train learned and random wiring on handwritten digits, and compare"
@@ -25,6 +25,7 @@ help:
 	@echo "make sanitize     the C++ tests under the address and undefined-behaviour sanitizers"
 	@echo "make sanitize-threads   the same under the thread sanitizer"
 	@echo "make fuzz         every reader of files against made-up input, SECONDS=60 each; needs clang"
+	@echo "make matrix       every way to build that is promised, each on a fresh clone: takes hours"
 	@echo "make deps         install what the build needs; build calls it"
 	@echo "make clean        remove $(BUILD)"
 	@echo "TORCH=PYTHON uses the torch of that Python, REWIRE_APPS=OFF builds the library alone, JOBS=N"
@@ -40,8 +41,10 @@ test: build
 bench: build
 	"$(BUILD)/apps/bench/select_bench"
 
-build: deps
+configure: deps
 	cmake -S . -B "$(BUILD)" $(CONFIGURE)
+
+build: configure
 	cmake --build "$(BUILD)" -j $(JOBS)
 
 sanitize sanitize-threads: deps
@@ -54,6 +57,9 @@ fuzz: deps
 	cmake -S . -B build-fuzz $(CONFIGURE) -DREWIRE_FUZZ=ON -DCMAKE_CXX_COMPILER=clang++
 	cmake --build build-fuzz --target fuzz -j $(JOBS)
 	tests/fuzz/run build-fuzz $(SECONDS)
+
+matrix:
+	.ci/matrix $(WAYS)
 
 deps:
 	@sh .ci/deps
