@@ -1,19 +1,21 @@
 # The front door. Each target builds what it needs; see README.md.
 #   TORCH=/path/to/python   use that Python's torch (default: an active virtual environment, else .venv)
 #   TORCH_VERSION=2.11.0    the torch that `make deps` installs into .venv
+#   CUDA=auto|on|off        CUDA kernels: where the toolkit is found, always (deps brings nvcc), never
 #   REWIRE_APPS=OFF         library and tests only
 #   CMAKE_OPTIONS="-G Ninja"   more for CMake
 # Paths may contain spaces, which make's own functions on files would split: hence `absolute`.
 TORCH_VERSION ?= 2.11.0
 BUILD ?= build
+CUDA ?= auto
 REWIRE_APPS ?= ON
 JOBS ?= $(shell nproc)
 SECONDS ?= 60
 absolute = $(if $(filter /%,$(firstword $(1))),$(1),$(CURDIR)/$(1))
 PYTHON := $(or $(if $(findstring /,$(TORCH)),$(call absolute,$(TORCH)),$(TORCH)),$(if $(VIRTUAL_ENV),$(VIRTUAL_ENV)/bin/python,$(CURDIR)/.venv/bin/python))
-CONFIGURE = -DREWIRE_PYTHON="$(PYTHON)" -DREWIRE_APPS=$(REWIRE_APPS) -DREWIRE_WERROR=$(if $(CI),ON,OFF) \
-  $(CMAKE_OPTIONS)
-export TORCH TORCH_VERSION REWIRE_APPS PYTHON
+CONFIGURE = -DREWIRE_PYTHON="$(PYTHON)" -DREWIRE_APPS=$(REWIRE_APPS) -DREWIRE_CUDA=$(CUDA) \
+  -DREWIRE_WERROR=$(if $(CI),ON,OFF) $(CMAKE_OPTIONS)
+export TORCH TORCH_VERSION CUDA REWIRE_APPS PYTHON
 
 .PHONY: help quickstart test bench configure build sanitize sanitize-threads fuzz matrix deps clean
 
@@ -28,7 +30,8 @@ help:
 	@echo "make matrix       every way to build that is promised, each on a fresh clone: takes hours"
 	@echo "make deps         install what the build needs; build calls it"
 	@echo "make clean        remove $(BUILD)"
-	@echo "TORCH=PYTHON uses the torch of that Python, REWIRE_APPS=OFF builds the library alone, JOBS=N"
+	@echo "TORCH=PYTHON uses the torch of that Python, CUDA=auto|on|off, REWIRE_APPS=OFF builds the library"
+	@echo "alone, JOBS=N"
 
 quickstart: build
 	"$(BUILD)/rewire" quickstart configs/digits/learned.yaml configs/digits/random.yaml
@@ -54,7 +57,7 @@ sanitize sanitize-threads: deps
 
 fuzz: export REWIRE_FUZZ = ON
 fuzz: deps
-	cmake -S . -B build-fuzz $(CONFIGURE) -DREWIRE_FUZZ=ON -DCMAKE_CXX_COMPILER=clang++
+	cmake -S . -B build-fuzz $(CONFIGURE) -DREWIRE_FUZZ=ON -DREWIRE_CUDA=off -DCMAKE_CXX_COMPILER=clang++
 	cmake --build build-fuzz --target fuzz -j $(JOBS)
 	tests/fuzz/run build-fuzz $(SECONDS)
 

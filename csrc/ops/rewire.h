@@ -5,7 +5,9 @@
 // number is drawn, nothing is remembered between calls. Results are the same bits at every number
 // of threads. A weight is floating: float32, float64, float16 or bfloat16; any strides. Each throws
 // c10::Error where its contract is broken, and, on the CPU, where a weight holds NaN, naming the
-// place: row = index in the first dimension, column = flat index within it.
+// place: row = index in the first dimension, column = flat index within it. On CUDA nothing waits for
+// the device, and so no value is looked at by the host: NaN counts as the largest magnitude, and shows
+// in what is computed from it.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -31,7 +33,7 @@ struct Selection {
 // weight [out, in] or [out, in, 1, 1]. keep in [0, out * in], at most 2^31 - 1. keep = 0 gives the
 // threshold +inf.
 // hint [], of the weight's dtype: an earlier threshold. One near today's makes the call faster; no
-// value, NaN and inf included, changes its result.
+// value, NaN and inf included, changes its result. Not used on CUDA.
 // Gradient: none, no output requires one. O(out * in) time, O(keep) memory unless the weight's
 // order of values is hostile to a sample of fixed places. Source: Wortsman, Farhadi, Rastegari
 // 2019, section 3.
@@ -70,7 +72,7 @@ at::Tensor targeted_dropout(const at::Tensor& weight, int64_t candidates, bool p
 //   d[e] = 0 if impossible[e], else draws[e]
 //   mask[e] = d[e] > 0 and e is not among the `prune` smallest of d   (ties: the higher flat index
 //             is pruned first)
-// draws of any shape, floating, at least 0. impossible: bool of the same shape, nullopt for none;
+// draws of any shape, floating, at least 0 (on CUDA others count as 0). impossible: bool of the same shape, nullopt for none;
 // such entries count among the pruned. prune in [0, numel]. Returns bool of the shape of draws.
 // Gradient: none.
 // Source: Wortsman, Farhadi, Rastegari 2019, the static random baseline.
