@@ -7,6 +7,9 @@ set(CMAKE_CXX_FLAGS_DEBUG "-O1 -g1")  # fast enough; g1: the lines of a backtrac
 add_compile_options(-fno-omit-frame-pointer)
 # Debian's other libraries need nothing for this: it checks indices where they are used.
 add_compile_definitions(_GLIBCXX_ASSERTIONS)
+# Sanitizers keep notes of every byte, and keep what was freed for a while: a test that bounds memory
+# multiplies with this.
+add_compile_definitions(REWIRE_MEMORY_FACTOR=8)
 if(REWIRE_SANITIZE STREQUAL "address")
   # vptr asks for the type information of LibTorch's hidden classes, which cannot be linked.
   set(sanitizers -fsanitize=address,undefined -fno-sanitize=vptr -fno-sanitize-recover=undefined)
