@@ -1,5 +1,6 @@
 """Disks that are full, read-only or emptied under a training."""
 
+import re
 import subprocess
 
 import checkpoints
@@ -107,9 +108,11 @@ def test_checkpoints_that_become_read_only(rewire):
     finally:
         process.kill()
     assert process.returncode == 1
-    assert err.splitlines()[-1] in {
-        f"run/checkpoints/{name}.pt: cannot be written: Read-only file system" for name in ("best", "last")
-    }
+    # Which file, and which step of its writing, is the first to meet it is a matter of the moment.
+    assert re.fullmatch(
+        r"run/checkpoints/(best|last)\.pt: cannot be (written|replaced): Read-only file system",
+        err.splitlines()[-1],
+    )
     for path in folder.iterdir():
         assert checkpoints.is_whole(path), path
     rewire.train("run").check()
@@ -117,7 +120,8 @@ def test_checkpoints_that_become_read_only(rewire):
 
 def test_a_folder_that_is_removed_during_a_training(rewire):
     process = rewire.start_training("run", rows=1, training__epochs=8)
-    subprocess.run(["rm", "-rf", rewire.path("run", "checkpoints")], check=True)
+    # In one step: a folder in which files come and go cannot be emptied first.
+    rewire.path("run", "checkpoints").rename(rewire.folder / "removed")
     _, err = process.communicate(timeout=60)
     assert process.returncode == 0
     assert err.count("run: was removed, and is made again\n") == 1
