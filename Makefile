@@ -1,7 +1,7 @@
 # The front door. Each target builds what it needs; see README.md.
 #   TORCH=/path/to/python   use that Python's torch (default: an active virtual environment, else .venv)
 #   TORCH_VERSION=2.11.0    the torch that `make deps` installs into .venv
-#   CUDA=auto|on|off        CUDA kernels: where the toolkit is found, always (deps brings nvcc), never
+#   CUDA=auto|on|off        CUDA kernels: where the toolkit is found, always (.venv gets nvcc), never
 #   REWIRE_APPS=OFF         library and tests only
 #   CMAKE_OPTIONS="-G Ninja"   more for CMake
 # Paths may contain spaces, which make's own functions on files would split: hence `absolute`.
@@ -31,7 +31,7 @@ help:
 	@echo "make fuzz         every reader of files against made-up input, SECONDS=60 each; needs clang"
 	@echo "make matrix       every way to build that is promised, each on a fresh clone: takes hours"
 	@echo "make deps         install what the build needs; build calls it"
-	@echo "make clean        remove $(BUILD)"
+	@echo "make clean        remove $(BUILD) and the build folders of the targets above"
 	@echo "TORCH=PYTHON uses the torch of that Python, CUDA=auto|on|off, REWIRE_APPS=OFF builds the library"
 	@echo "alone, JOBS=N"
 
@@ -70,4 +70,4 @@ deps:
 	@sh .ci/deps
 
 clean:
-	rm -rf "$(BUILD)"
+	rm -rf "$(BUILD)" build-sanitize build-sanitize-threads build-fuzz build-library

@@ -5,9 +5,9 @@
 // number is drawn, nothing is remembered between calls. Results are the same bits at every number
 // of threads. A weight is floating: float32, float64, float16 or bfloat16; any strides. Each throws
 // c10::Error where its contract is broken, and, on the CPU, where a weight holds NaN, naming the
-// place: row = index in the first dimension, column = flat index within it. On CUDA nothing waits for
-// the device, and so no value is looked at by the host: NaN counts as the largest magnitude, and shows
-// in what is computed from it.
+// place: row = index in the first dimension, column = flat index within it. On CUDA nothing waits
+// for the device, and so no value is looked at by the host: NaN counts as the largest magnitude,
+// and shows in what is computed from it.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -72,10 +72,10 @@ at::Tensor targeted_dropout(const at::Tensor& weight, int64_t candidates, bool p
 //   d[e] = 0 if impossible[e], else draws[e]
 //   mask[e] = d[e] > 0 and e is not among the `prune` smallest of d   (ties: the higher flat index
 //             is pruned first)
-// draws of any shape, floating, at least 0 (on CUDA others count as 0). impossible: bool of the same shape, nullopt for none;
-// such entries count among the pruned. prune in [0, numel]. Returns bool of the shape of draws.
-// Gradient: none.
-// Source: Wortsman, Farhadi, Rastegari 2019, the static random baseline.
+// draws of any shape, floating, at least 0 (on CUDA others count as 0). impossible: bool of the
+// same shape, nullopt for none; such entries count among the pruned. prune in [0, numel]. Returns
+// bool of the shape of draws. Gradient: none. Source: Wortsman, Farhadi, Rastegari 2019, the static
+// random baseline.
 at::Tensor random_mask(const at::Tensor& draws, int64_t prune,
                        const std::optional<at::Tensor>& impossible = std::nullopt);
 

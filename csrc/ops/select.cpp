@@ -14,8 +14,8 @@
 #include <vector>
 
 #include "ops/check.h"
-#include "ops/device.h"
 #include "ops/dispatch.h"
+#include "ops/outputs.h"
 #include "ops/rewire.h"
 #include "ops/strongest.h"
 

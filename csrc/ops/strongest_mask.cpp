@@ -4,8 +4,8 @@
 #include <torch/library.h>
 
 #include "ops/check.h"
-#include "ops/device.h"
 #include "ops/dispatch.h"
+#include "ops/outputs.h"
 #include "ops/rewire.h"
 #include "ops/strongest.h"
 

@@ -8,8 +8,8 @@
 
 #include "kernels/cpu/keep_strongest.h"
 #include "ops/check.h"
-#include "ops/device.h"
 #include "ops/dispatch.h"
+#include "ops/outputs.h"
 #include "ops/rewire.h"
 #include "ops/strongest.h"
 

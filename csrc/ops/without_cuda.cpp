@@ -8,7 +8,7 @@ namespace {
 void refuse(const c10::OperatorHandle& op, torch::jit::Stack*) {
   TORCH_CHECK(false, op.operator_name().name.substr(sizeof("rewire::") - 1),
               ": expected tensors on the CPU, got CUDA: this librewire.so was built without CUDA "
-              "kernels; build it with CUDA=on, which takes the CUDA toolkit");
+              "kernels; build it with CUDA=on");
 }
 
 }  // namespace

@@ -1,3 +1,4 @@
+// What is written of each marked entry: the two dense forms differ in nothing else.
 #include "kernels/cuda/keep_strongest.h"
 
 #include "kernels/cuda/strongest.cuh"

@@ -43,6 +43,9 @@ __device__ T& shared() {
 template <typename... Parameters, typename... Arguments>
 void launch(void (*kernel)(Parameters...), int64_t grid, int block, size_t shared_bytes,
             cudaStream_t stream, Arguments... arguments) {
+  if (grid < 1 || grid > INT32_MAX) {
+    throw std::invalid_argument("CUDA: a launch of " + std::to_string(grid) + " blocks");
+  }
   constexpr size_t kAlwaysThere = 48 << 10;  // more shared memory than this must be asked for
   if (shared_bytes > kAlwaysThere) {
     check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,

@@ -12,12 +12,6 @@
 namespace rewire::kernels::cuda {
 namespace {
 
-// A division of 64-bit numbers takes a device dozens of instructions, of 32-bit ones a few.
-__device__ int64_t quotient(int64_t a, int64_t b) {
-  return a <= UINT32_MAX ? static_cast<int64_t>(static_cast<uint32_t>(a) / static_cast<uint32_t>(b))
-                         : a / b;
-}
-
 template <typename Bits>
 struct WriteEdge {
   Structure<Bits> out;
@@ -130,15 +124,22 @@ __global__ void __launch_bounds__(kChunkThreads)
   }
 }
 
-// Few edges a chunk, so that many warps work, but no larger a table of counts than a few times the
-// edges.
+// Few edges a chunk, so that many warps work; but no larger a table of counts than a few times the
+// edges or columns, and no more rows of it than a thread may walk down.
 Chunks chunks_of(int64_t num_edges, int64_t num_columns) {
   constexpr int64_t kShortest = 256;
   constexpr int64_t kLargestTable = 4;
-  const int64_t most = std::max(int64_t{1}, kLargestTable * num_edges / num_columns);
+  constexpr int64_t kMostChunks = 1024;
+  const int64_t most =
+      std::min(kMostChunks, kLargestTable * std::max(num_edges, num_columns) / num_columns);
   const int64_t length = std::max(kShortest, (num_edges + most - 1) / most);
-  return {num_edges, num_columns, (num_edges + length - 1) / length, length, nullptr,
-          nullptr,   nullptr};
+  return {.num_edges = num_edges,
+          .num_columns = num_columns,
+          .num_chunks = (num_edges + length - 1) / length,
+          .length = length,
+          .columns = nullptr,
+          .edge_rows = nullptr,
+          .starts = nullptr};
 }
 
 template <typename Bits>

@@ -129,6 +129,13 @@ struct Places {
   __device__ int64_t next(int64_t ties) const { return above + (equal < ties ? equal : ties); }
 };
 
+// A division of 64-bit numbers takes a device dozens of instructions, of 32-bit ones a few.
+__device__ inline int64_t quotient(int64_t a, int64_t b) {
+  return (a | b) <= UINT32_MAX
+             ? static_cast<int64_t>(static_cast<uint32_t>(a) / static_cast<uint32_t>(b))
+             : a / b;
+}
+
 template <typename Before>
 struct MarkStrongest {
   unsigned tile;

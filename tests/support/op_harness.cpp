@@ -8,11 +8,10 @@
 #include <torch/torch.h>
 #include <unistd.h>
 
-#include <cstring>
-
 #include "support/cuda/on_emulation.h"
 #include "support/error.h"
 #include "support/golden.h"
+#include "support/op_values.h"
 
 namespace rewire::test {
 namespace {
@@ -20,52 +19,6 @@ namespace {
 using at::Tensor;
 
 constexpr at::ScalarType kDtypes[] = {at::kDouble, at::kFloat, at::kHalf, at::kBFloat16};
-
-template <typename F>
-Values map_tensors(const Values& values, F&& f) {
-  Values mapped = values;
-  for (auto& value : mapped) {
-    if (value.isTensor()) value = f(value.toTensor());
-  }
-  return mapped;
-}
-
-Values to(const Values& values, at::ScalarType dtype) {
-  return map_tensors(values,
-                     [&](const Tensor& t) { return t.is_floating_point() ? t.to(dtype) : t; });
-}
-
-Values to(const Values& values, at::Device device) {
-  return map_tensors(values, [&](const Tensor& t) { return t.to(device); });
-}
-
-std::vector<Tensor> tensors(const Values& values) {
-  std::vector<Tensor> found;
-  for (const auto& value : values) {
-    if (value.isTensor()) found.push_back(value.toTensor());
-  }
-  return found;
-}
-
-// The same bytes: of NaN too, and of the sign of zero.
-testing::AssertionResult same_bits(const Tensor& actual, const Tensor& expected) {
-  if (actual.sizes() != expected.sizes() || actual.scalar_type() != expected.scalar_type()) {
-    return same(actual, expected);
-  }
-  const Tensor a = actual.contiguous();
-  const Tensor b = expected.contiguous();
-  if (a.nbytes() == 0 || std::memcmp(a.const_data_ptr(), b.const_data_ptr(), a.nbytes()) == 0) {
-    return testing::AssertionSuccess();
-  }
-  return testing::AssertionFailure() << "got\n" << actual << "\nexpected the bits of\n" << expected;
-}
-
-void expect_same_bits(const Values& actual, const Values& expected) {
-  const auto a = tensors(actual);
-  const auto b = tensors(expected);
-  ASSERT_EQ(a.size(), b.size());
-  for (size_t i = 0; i < a.size(); ++i) EXPECT_TRUE(same_bits(a[i], b[i])) << "output " << i;
-}
 
 // Of a sum of a few hundred terms of one size, relative to the largest result: about ten times the
 // dtype's rounding; the CPU sums half types in float32 and rounds once.
@@ -114,24 +67,6 @@ void for_each_sample_and_dtype(const Op& op, F&& f) {
       f(to(sample.arguments, dtype));
     }
   });
-}
-
-// The values of a tensor in other memory: every second element, from an offset on, of the
-// transpose.
-Tensor scattered(const Tensor& t) {
-  const Tensor transposed = t.dim() < 2 ? t : t.transpose(0, t.dim() - 1);
-  std::vector<int64_t> room(transposed.sizes().begin(), transposed.sizes().end());
-  if (room.empty()) return at::stack({t, t}).select(0, 1);
-  room.back() = 2 * room.back() + 3;
-  Tensor memory = at::zeros(room, t.options());
-  Tensor part = memory.slice(-1, 3, c10::nullopt, 2);
-  part.copy_(transposed);
-  return t.dim() < 2 ? part : part.transpose(0, t.dim() - 1);
-}
-
-// The first row of a tensor in the place of all.
-Tensor expanded(const Tensor& t) {
-  return t.dim() == 0 || t.numel() == 0 ? t : t.slice(0, 0, 1).expand(t.sizes());
 }
 
 Values leaves(const Values& arguments) {
@@ -203,14 +138,12 @@ void expect_derivative(const Op& op, const Values& arguments) {
   }
 }
 
-// Where torch finds a GPU. Its CUDA half is loaded for this alone.
+// Whether there is a GPU. LibTorch's CUDA half is loaded for this alone.
 bool gpu_is_here() {
-  static const bool here = [] {
-    return ::access("/dev/nvidiactl", F_OK) == 0 &&
-           ::dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL) != nullptr &&
-           torch::cuda::is_available();
-  }();
-  return here;
+  if (::access("/dev/nvidiactl", F_OK) != 0) return false;
+  static void* const cuda = ::dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL);
+  if (cuda == nullptr) ADD_FAILURE() << ::dlerror();
+  return torch::cuda::is_available();
 }
 
 }  // namespace
@@ -358,10 +291,11 @@ void check_emulated_cuda(const Op& op) {
     }
   });
   at::globalContext().setDeterministicAlgorithms(false, false);
-  EXPECT_EQ(launches > 0, op.has_cuda_kernel);
+  EXPECT_EQ(launches > 0, op.launches_kernels);
 }
 
 void check_cuda(const Op& op) {
+  if (!REWIRE_WITH_CUDA) GTEST_SKIP() << "built without CUDA kernels";
   if (!gpu_is_here()) GTEST_SKIP() << "no GPU";
   for_each_sample_and_dtype(op, [&](const Values& arguments) {
     const Values expected = call(op, arguments);

@@ -2,7 +2,6 @@
 // holds the table of ops and runs each check below as a test of its own.
 #pragma once
 
-#include <ATen/core/ivalue.h>
 #include <gtest/gtest.h>
 
 #include <functional>
@@ -10,9 +9,9 @@
 #include <string>
 #include <vector>
 
-namespace rewire::test {
+#include "support/op_values.h"
 
-using Values = std::vector<c10::IValue>;  // the arguments of a call, or its results
+namespace rewire::test {
 
 struct Sample {
   std::string name;
@@ -35,8 +34,8 @@ enum class Gradient {
 struct Op {
   std::string name;  // without "rewire::"
   Gradient gradient = Gradient::kNone;
-  bool has_cuda_kernel = true;  // or else is composed of ops that have
-  bool sums = false;            // results are rounded sums: close to the reference, not the same
+  bool launches_kernels = true;  // on CUDA, kernels of ours; or else torch's alone
+  bool sums = false;             // results are rounded sums: close to the reference, not the same
   // Slow, obvious and differentiable, of torch's own ops alone; it returns the results' dtypes.
   std::function<Values(const Values&)> reference;
   std::vector<Sample> samples;

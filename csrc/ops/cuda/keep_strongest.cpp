@@ -4,8 +4,8 @@
 #include <c10/core/DeviceGuard.h>
 
 #include "ops/cuda/stream.h"
-#include "ops/device.h"
 #include "ops/magnitudes.h"
+#include "ops/outputs.h"
 
 namespace rewire::ops {
 namespace {

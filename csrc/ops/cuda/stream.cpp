@@ -1,5 +1,5 @@
 // Through c10's device-independent interface: librewire needs no CUDA header and no symbol of
-// torch's CUDA libraries, and loads beside a torch without CUDA.
+// torch's CUDA libraries. Of CUDA it needs the runtime alone, to load too.
 #include "ops/cuda/stream.h"
 
 #include <ATen/ops/empty.h>

@@ -5,8 +5,8 @@
 
 #include "kernels/cuda/keep_strongest.h"
 #include "ops/cuda/stream.h"
-#include "ops/device.h"
 #include "ops/magnitudes.h"
+#include "ops/outputs.h"
 
 namespace rewire::ops {
 

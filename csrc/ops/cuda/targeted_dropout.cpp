@@ -4,10 +4,13 @@
 
 #include <c10/core/DeviceGuard.h>
 
+#include <algorithm>
+#include <cstdint>
+
 #include "ops/cuda/stream.h"
 #include "ops/cuda/strongest_mask.h"
-#include "ops/device.h"
 #include "ops/magnitudes.h"
+#include "ops/outputs.h"
 
 namespace rewire::ops {
 namespace {
@@ -17,6 +20,9 @@ using at::Tensor;
 // As mark_strongest, in each row by itself.
 void mark_strongest_by_row(const Tensor& weight, int64_t keep, const Tensor& mask) {
   if (weight.numel() == 0) return;
+  const int64_t width = weight.numel() / weight.size(0);
+  TORCH_CHECK(width <= UINT32_MAX, "targeted_dropout: expected rows of at most ", UINT32_MAX,
+              " entries on CUDA, got ", width);
   const c10::DeviceGuard guard(weight.device());
   if (keep == 0) {
     mask.zero_();
@@ -24,8 +30,8 @@ void mark_strongest_by_row(const Tensor& weight, int64_t keep, const Tensor& mas
   }
   const Tensor dense = weight.contiguous();
   with_magnitudes(dense, [&](const auto& magnitudes) {
-    kernels::cuda::strongest_mask_by_row(magnitudes, weight.numel() / weight.size(0), keep,
-                                         mask.mutable_data_ptr<bool>(), stream_of(weight));
+    kernels::cuda::strongest_mask_by_row(magnitudes, width, keep, mask.mutable_data_ptr<bool>(),
+                                         stream_of(weight));
   });
 }
 

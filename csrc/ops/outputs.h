@@ -1,4 +1,4 @@
-// What an op's kernels for different devices share.
+// What the kernels of an op for different devices give, and share in giving it.
 #pragma once
 
 #include <ATen/core/Tensor.h>
