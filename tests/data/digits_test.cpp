@@ -1,15 +1,17 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <zlib.h>
+
 #include <array>
 
 #include "data/dataset.h"
 #include "error.h"
 #include "support/files.h"
+#include "support/gzip.h"
 
 namespace rewire::data {
 namespace {
 
+using test::gzip;
 using test::message_of;
 using test::TempFolder;
 
@@ -24,20 +26,6 @@ std::string line(int pixel, int label) {
   std::string text;
   for (int i = 0; i < 64; ++i) text += std::to_string(pixel) + ",";
   return text + std::to_string(label) + "\n";
-}
-
-std::string gzip(const std::string& text) {
-  z_stream stream{};
-  deflateInit2(&stream, 9, Z_DEFLATED, 16 + MAX_WBITS, 8, Z_DEFAULT_STRATEGY);
-  std::string packed(deflateBound(&stream, text.size()), '\0');
-  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(text.data()));
-  stream.avail_in = static_cast<uInt>(text.size());
-  stream.next_out = reinterpret_cast<Bytef*>(packed.data());
-  stream.avail_out = static_cast<uInt>(packed.size());
-  deflate(&stream, Z_FINISH);
-  packed.resize(stream.total_out);
-  deflateEnd(&stream);
-  return packed;
 }
 
 class DigitsFile : public testing::Test {

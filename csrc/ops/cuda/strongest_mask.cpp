@@ -1,11 +1,7 @@
 // strongest_mask on a CUDA device. NaN counts as the largest magnitude.
 #include "ops/cuda/strongest_mask.h"
 
-#include <c10/core/DeviceGuard.h>
-
 #include "kernels/cuda/keep_strongest.h"
-#include "ops/cuda/stream.h"
-#include "ops/magnitudes.h"
 #include "ops/outputs.h"
 
 namespace rewire::ops {
@@ -13,15 +9,8 @@ namespace rewire::ops {
 using at::Tensor;
 
 void mark_strongest(const Tensor& weight, int64_t keep, const Tensor& mask) {
-  const c10::DeviceGuard guard(weight.device());
-  if (keep == 0) {
-    mask.zero_();
-    return;
-  }
-  const Tensor dense = weight.contiguous();
-  with_magnitudes(dense, [&](const auto& magnitudes) {
-    kernels::cuda::strongest_mask(magnitudes, keep, mask.mutable_data_ptr<bool>(),
-                                  stream_of(weight));
+  mark(weight, keep, mask, [&](const auto& magnitudes, bool* out, const auto& stream) {
+    kernels::cuda::strongest_mask(magnitudes, keep, out, stream);
   });
 }
 

@@ -2,14 +2,10 @@
 // NaN counts as the largest magnitude, and so is left and seen.
 #include "kernels/cuda/targeted_dropout.h"
 
-#include <c10/core/DeviceGuard.h>
-
 #include <algorithm>
 #include <cstdint>
 
-#include "ops/cuda/stream.h"
 #include "ops/cuda/strongest_mask.h"
-#include "ops/magnitudes.h"
 #include "ops/outputs.h"
 
 namespace rewire::ops {
@@ -23,15 +19,8 @@ void mark_strongest_by_row(const Tensor& weight, int64_t keep, const Tensor& mas
   const int64_t width = weight.numel() / weight.size(0);
   TORCH_CHECK(width <= UINT32_MAX, "targeted_dropout: expected rows of at most ", UINT32_MAX,
               " entries on CUDA, got ", width);
-  const c10::DeviceGuard guard(weight.device());
-  if (keep == 0) {
-    mask.zero_();
-    return;
-  }
-  const Tensor dense = weight.contiguous();
-  with_magnitudes(dense, [&](const auto& magnitudes) {
-    kernels::cuda::strongest_mask_by_row(magnitudes, width, keep, mask.mutable_data_ptr<bool>(),
-                                         stream_of(weight));
+  mark(weight, keep, mask, [&](const auto& magnitudes, bool* out, const auto& stream) {
+    kernels::cuda::strongest_mask_by_row(magnitudes, width, keep, out, stream);
   });
 }
 
