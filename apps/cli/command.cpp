@@ -23,10 +23,12 @@ void on_signal(int number) {
 }
 
 // Before the constructors of LibTorch, which take most of a short command's time: a program that is
-// stopped while it loads ends with the same status as later.
+// stopped while it loads ends with the same status as later. What the caller ignores, as nohup and
+// a shell's `&` do, stays ignored.
 void install_signal_handlers() {
-  std::signal(SIGINT, on_signal);
-  std::signal(SIGTERM, on_signal);
+  for (const int number : {SIGINT, SIGTERM}) {
+    if (std::signal(number, on_signal) == SIG_IGN) std::signal(number, SIG_IGN);
+  }
 }
 [[gnu::section(".preinit_array"),
   gnu::used]] void (*const before_all_else)() = install_signal_handlers;

@@ -95,8 +95,11 @@ class Program:
 
     def start(self, *arguments, **settings):
         """In the background."""
+        return self.launch(self.options(*arguments, **settings))
+
+    def launch(self, command):
         return subprocess.Popen(
-            self.options(*arguments, **settings), cwd=self.folder, env=self.environment,
+            command, cwd=self.folder, env=self.environment,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )
 

@@ -46,6 +46,20 @@ def test_one_finishes_the_step_and_saves(rewire, number):
     assert checkpoints.place(rewire.checkpoint("run")) in {(0, 0), (0, 1)}
 
 
+@pytest.mark.parametrize("ignored, other", [("INT", "TERM"), ("TERM", "INT")])
+def test_one_that_the_caller_ignores_stays_ignored(rewire, ignored, other):
+    """As under nohup, or behind a shell's `&`."""
+    train = rewire.options("train", rewire.config, "--output", "run", training__epochs=1_000_000)
+    process = rewire.launch(["sh", "-c", f"trap '' {ignored}; exec \"$@\"", "sh", *train])
+    rewire.wait_for_rows(process, "run", 1)
+    process.send_signal(signal.Signals[f"SIG{ignored}"])
+    rewire.wait_for_rows(process, "run", 5)
+    process.send_signal(signal.Signals[f"SIG{other}"])
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.Signals[f"SIG{other}"]
+    assert f"stopped by SIG{other} and saved: " in err.splitlines()[-1]
+
+
 def test_two_do_not_wait_for_the_step(rewire):
     process = rewire.start_training("run", rows=0, **SLOW)
     process.send_signal(signal.SIGTERM)
