@@ -18,19 +18,22 @@ std::string gunzip(std::string_view packed, int64_t max_bytes, const std::string
 
 // Replaces the file at `path` by `bytes`: written to a temporary file beside it, flushed to the
 // disk, then renamed, so that whenever the process dies, `path` holds the old content or the new
-// one, whole. The temporary file carries the process's id: two processes do not mix what they
-// write. Throws Error (exit 1) with path and cause, the old content untouched.
+// one, whole. The temporary file is `path`.<random number>.tmp and nobody else's: writers do not
+// mix what they write. One that is killed leaves it; RunFolder removes those of a run, others stay
+// until somebody deletes them. Throws Error (exit 1) with path and cause, the old content
+// untouched.
 void write_atomically(const std::filesystem::path& path, std::string_view bytes);
 
 // Whether `path` is named as the temporary files are that a killed write_atomically leaves.
 bool is_temporary(const std::filesystem::path& path);
 
 // Appends `bytes` to the file at `path`, which is made where it is not there: all of them or, where
-// the disk is full, none. Throws Error (exit 1) with path and cause.
+// the disk is full, none; a process that is killed may leave a part. Throws Error (exit 1) with
+// path and cause, and says so where a part stays because the file cannot be cut to its old size.
 void append(const std::filesystem::path& path, std::string_view bytes);
 
-// Waits until what was written to the file or folder at `path` is on the disk. Throws Error (exit
-// 1).
+// Waits until what was written to the file or folder at `path` is on the disk.
+// Throws Error (exit 1) with path and cause.
 void flush(const std::filesystem::path& path);
 
 }  // namespace rewire::data

@@ -1,5 +1,6 @@
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -22,6 +23,7 @@ class Descriptor {
  public:
   Descriptor(const fs::path& path, int flags)
       : value_(::open(path.c_str(), flags | O_CLOEXEC, 0644)) {}
+  explicit Descriptor(int value) : value_(value) {}
   ~Descriptor() {
     if (value_ >= 0) ::close(value_);
   }
@@ -42,13 +44,26 @@ void write_all(int file, std::string_view bytes, const fs::path& path) {
   }
 }
 
+// Makes a file beside `path` that was not there, sets `name` to its path and returns its
+// descriptor. By chance, not by the process's id: in two containers that share a folder both may be
+// process 1.
+int open_temporary(const fs::path& path, std::string& name) {
+  for (;;) {
+    uint32_t number = 0;
+    if (::getrandom(&number, sizeof number, 0) != sizeof number) fail(path, "cannot be written");
+    name = fmt::format("{}.{}.tmp", path.string(), number);
+    const int file = ::open(name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    if (file >= 0) return file;
+    if (errno != EEXIST) fail(path, "cannot be written");
+  }
+}
+
 }  // namespace
 
 void write_atomically(const fs::path& path, std::string_view bytes) {
-  const std::string temporary = fmt::format("{}.{}.tmp", path.string(), ::getpid());
+  std::string temporary;
+  const Descriptor file(open_temporary(path, temporary));
   try {
-    const Descriptor file(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW);
-    if (file.value() < 0) fail(path, "cannot be written");
     write_all(file.value(), bytes, path);
     if (::fsync(file.value()) != 0) fail(path, "cannot be flushed");
     if (::rename(temporary.c_str(), path.c_str()) != 0) fail(path, "cannot be replaced");
@@ -71,9 +86,9 @@ void append(const fs::path& path, std::string_view bytes) {
   const off_t end = ::lseek(file.value(), 0, SEEK_END);
   try {
     write_all(file.value(), bytes, path);
-  } catch (const Error&) {
-    [[maybe_unused]] const int cut = ::ftruncate(file.value(), end);
-    throw;
+  } catch (const Error& error) {
+    if (::ftruncate(file.value(), end) == 0) throw;
+    fail(error.what(), "a part may stay, the file cannot be cut");
   }
 }
 

@@ -3,10 +3,12 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <torch/torch.h>
 #include <zlib.h>
 
+#include <csignal>
 #include <fstream>
 
 #include "error.h"
@@ -206,12 +208,18 @@ TEST_F(CheckpointFile, ReplacesTheOldOneAndLeavesNothingElse) {
 
 TEST_F(CheckpointFile, AWriteThatFailsLeavesTheOldOne) {
   write_tensors(path_, {{"w", at::zeros({3})}});
-  // Takes the temporary file's place.
-  fs::create_directory(path_.string() + "." + std::to_string(getpid()) + ".tmp");
+  // No file grows beyond 100 bytes: a disk that is full.
+  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+  rlimit old{};
+  getrlimit(RLIMIT_FSIZE, &old);
+  const rlimit limit{100, old.rlim_max};
+  setrlimit(RLIMIT_FSIZE, &limit);
   EXPECT_EQ(message_of<Error>([&] {
               write_tensors(path_, {{"w", at::ones({3})}});
             }),
-            path_.string() + ": cannot be written: Is a directory");
+            path_.string() + ": cannot be written: File too large");
+  setrlimit(RLIMIT_FSIZE, &old);
+  std::signal(SIGXFSZ, handler);
   EXPECT_TRUE(test::same(read_tensors(path_).at("w"), at::zeros({3})));
 }
 
