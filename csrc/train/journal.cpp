@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <utility>
+
 #include "data/file.h"
 #include "data/image_file.h"
 #include "graph/picture.h"
@@ -36,17 +38,13 @@ Journal::Journal(const RunFolder& folder, const RunState& state)
       metrics_(folder.metrics(), state.epoch),
       events_(folder.root(), state.epoch) {}
 
-void Journal::count_changes(RunState& state) {
+void Journal::epoch(RunState& state, const Sums& test, double rate) {
+  std::vector<at::Tensor> now;
   edges_changed_ = 0;
   for (size_t i = 0; i < state.edges_before.size(); ++i) {
-    const at::Tensor now = models::edges_kept(state.model, state.model.wirings[i]);
-    edges_changed_ += now.logical_and(state.edges_before[i].logical_not()).sum().item<int64_t>();
-    state.edges_before[i] = now;
+    now.push_back(models::edges_kept(state.model, state.model.wirings[i]));
+    edges_changed_ += now[i].logical_and(state.edges_before[i].logical_not()).sum().item<int64_t>();
   }
-}
-
-void Journal::epoch(RunState& state, const Sums& test, double rate) {
-  count_changes(state);
   const models::EdgeCount edges = models::count_edges(state.model);
   Row train = row_of(state.epoch, "train", state.sums);
   train["lr"] = rate;
@@ -55,6 +53,7 @@ void Journal::epoch(RunState& state, const Sums& test, double rate) {
   train["edges_changed"] = edges_changed_;
   rows_ = {train, row_of(state.epoch, "test", test)};
   for (const Row& row : rows_) metrics_.write(row);
+  state.edges_before = std::move(now);
 }
 
 void Journal::curves() {

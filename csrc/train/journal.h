@@ -16,7 +16,8 @@ class Journal {
   Journal(const RunFolder& folder, const RunState& state);
 
   // Writes down the epoch that ends now, and remembers its edges in state.edges_before. `rate` is
-  // the learning rate of its last step. Throws Error where metrics.jsonl cannot be written.
+  // the learning rate of its last step. Throws Error where metrics.jsonl cannot be written, `state`
+  // untouched.
   void epoch(RunState& state, const Sums& test, double rate);
 
   // Adds the epoch last written down to TensorBoard's curves. Throws Error where that cannot be.
@@ -29,8 +30,6 @@ class Journal {
   int64_t edges_changed() const { return edges_changed_; }
 
  private:
-  void count_changes(RunState& state);
-
   std::filesystem::path folder_;  // of the pictures
   MetricsFile metrics_;
   EventFile events_;

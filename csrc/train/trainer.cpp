@@ -167,12 +167,26 @@ class Training {
     images_seconds_ += seconds_since(start);
   }
 
-  // Where somebody has removed the folder, training goes on in a new one.
-  void keep_folder() {
-    if (!folder_.make_again()) return;
-    log(fmt::format("{}: was removed, and is made again", folder_.root().string()));
+  // Where somebody has removed the folder, training goes on in a new one. Returns whether so.
+  bool keep_folder() {
+    if (!folder_.make_again()) return false;
     data::write_atomically(folder_.config(), config::to_yaml(experiment_));
     journal_.emplace(folder_, state_);
+    log(fmt::format("{}: was removed, and is made again", folder_.root().string()));
+    return true;
+  }
+
+  // Does `write`, which puts something into the folder; a second time where the folder was removed
+  // while it did.
+  template <typename Write>
+  void in_folder(Write&& write) {
+    try {
+      keep_folder();
+      write();
+    } catch (const Error&) {
+      if (!keep_folder()) throw;
+      write();
+    }
   }
 
   // Curves and pictures are by-products: training goes on without them.
@@ -188,8 +202,7 @@ class Training {
   // `rate`: the learning rate of the epoch's last step.
   void end_epoch(const Sums& test, double rate) {
     const bool best = test.top(0) > state_.best.top1;
-    keep_folder();
-    journal_->epoch(state_, test, rate);
+    in_folder([&] { journal_->epoch(state_, test, rate); });
     draw();
     log(
         fmt::format("epoch {}/{}: train loss {:.4f} top1 {:.2f} %, test loss {:.4f} top1 {:.2f} %, "
@@ -226,8 +239,7 @@ class Training {
   }
 
   void save(const std::string& name) {
-    keep_folder();
-    save_checkpoint(folder_.checkpoint(name), experiment_, state_);
+    in_folder([&] { save_checkpoint(folder_.checkpoint(name), experiment_, state_); });
   }
 
   RunResult result() {

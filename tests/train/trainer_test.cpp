@@ -195,6 +195,34 @@ TEST_F(Trainer, GoesOnWhereItsFolderIsRemoved) {
   }
 }
 
+// Before the rows of an epoch, and before a save within it.
+TEST_F(Trainer, GoesOnWhereItsFolderIsRemovedJustBeforeAWrite) {
+  train("whole");
+  for (const int save_every : {0, 1}) {
+    const fs::path output = folder_.path() / ("run_" + std::to_string(save_every));
+    const std::string line = output.string() + ": was removed, and is made again";
+    std::atomic<int> stop{0};
+    int made = 0;
+    RunOptions options{.output = output, .data_root = {}, .stop = &stop, .watcher = {}};
+    options.watcher.step = [&](const StepReport& report) {
+      if (report.epoch == 1 && report.batch == 1) fs::remove_all(output);
+    };
+    options.watcher.log = [&](const std::string& said) {
+      if (said == line && ++made == 1) fs::remove_all(output);
+    };
+    run(small({"training.save_every=" + std::to_string(save_every)}), options);
+    EXPECT_EQ(made, 2);
+    const std::vector<std::string> all = rows("whole");
+    EXPECT_EQ(rows(output.filename()), std::vector<std::string>(all.begin() + 2, all.end()));
+    EXPECT_TRUE(fs::exists(output / "config.yaml"));
+    const TensorMap found = checkpoint(output.filename());
+    for (const auto& [name, tensor] : checkpoint("whole")) {
+      if (name == "progress.seconds" || name == "config") continue;
+      EXPECT_TRUE(test::same(found.at(name), tensor)) << name;
+    }
+  }
+}
+
 TEST_F(Trainer, GoesOnWithoutCurves) {
   std::atomic<int> stop{0};
   fs::path events;
