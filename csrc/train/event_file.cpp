@@ -171,7 +171,8 @@ void EventFile::image(std::string_view tag, int64_t step, int64_t width, int64_t
 }
 
 void EventFile::append(std::string_view event) {
-  if (!fs::exists(path_) || fs::is_empty(path_)) data::append(path_, record(version_event()));
+  std::error_code absent;
+  if (fs::file_size(path_, absent) == 0 || absent) data::append(path_, record(version_event()));
   data::append(path_, record(event));
 }
 

@@ -161,6 +161,13 @@ TEST_F(EventFileTest, AFileThatCannotBeWrittenIsNamed) {
             file().path().string() + ": cannot be written: No such file or directory");
 }
 
+TEST_F(EventFileTest, AFolderThatCannotBeLookedIntoIsNamed) {
+  std::filesystem::create_directory_symlink("circle", folder_ / "circle");
+  EventFile file(folder_ / "circle", 0);
+  EXPECT_EQ(test::message_of<Error>([&] { file.scalar("loss", 0, 1.0f); }),
+            file.path().string() + ": cannot be written: Too many levels of symbolic links");
+}
+
 TEST_F(EventFileTest, GoesOnInANewFileWhereItsOwnWasRemoved) {
   EventFile file(folder_, 0);
   file.scalar("loss", 0, 1.0f);
