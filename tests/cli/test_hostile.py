@@ -37,10 +37,12 @@ TEXTS = {
 
 # KiB of data; half of it is what the program takes for a good file.
 MEMORY = 256 << 10
+# Seconds of computing; loading the libraries takes a good quarter of one.
+TIME = 2
 
 
 def check(rewire, file):
-    return rewire.run(["sh", "-c", f'ulimit -d {MEMORY}; exec "$@"', "sh", *rewire.options("check", file)])
+    return rewire.run(["sh", "-c", f'ulimit -d {MEMORY}; ulimit -t {TIME}; exec "$@"', "sh", *rewire.options("check", file)])
 
 
 @pytest.mark.parametrize("name", TEXTS)
