@@ -17,4 +17,5 @@ struct Forward {
 // Throws NumberError, "<culprit> is not finite: <where>", for a loss that is infinite or NaN: the
 // culprit is the input, a parameter or buffer by name, or else the loss.
 Forward forward(models::Model& model, const data::Batch& batch, const std::string& where);
+
 }  // namespace rewire::train

@@ -4,10 +4,6 @@ import pytest
 from program import Program
 
 
-def pytest_configure(config):
-    config.addinivalue_line("markers", "slow: takes many seconds")
-
-
 @pytest.fixture
 def rewire(tmp_path):
     return Program(tmp_path)

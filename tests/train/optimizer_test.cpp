@@ -3,10 +3,20 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <ostream>
+
 #include "error.h"
 #include "script/script.h"
 #include "support/files.h"
 #include "support/golden.h"
+
+namespace rewire::config {
+// In the names of the tests.
+static void PrintTo(const OptimizerDescription& optimizer, std::ostream* out) {
+  *out << optimizer.kind << ", momentum " << optimizer.momentum
+       << (optimizer.nesterov ? ", nesterov" : "");
+}
+}  // namespace rewire::config
 
 namespace rewire::train {
 namespace {

@@ -18,8 +18,8 @@ using test::message_of;
 
 constexpr const char* kTiny = R"(name: tiny
 data: {kind: digits, normalize: {mean: [0.3], std: [0.4]}, workers: 0}
-model: {kind: static, dim: 20, layers: 3, downsample_dim: 4, feature_dim: 6, stem: single, pool: global,
-        wiring: {kind: dnw, prune_rate: 0.5}}
+model: {kind: static, dim: 20, layers: 3, downsample_dim: 4, feature_dim: 6, stem: single,
+        pool: global, wiring: {kind: dnw, prune_rate: 0.5}}
 training: {epochs: 2, batch_size: 800, optimizer: {kind: sgd, lr: 0.1, momentum: 0.9}}
 )";
 
