@@ -53,6 +53,10 @@ if(WITH_CUDA)
   if(NOT CMAKE_CUDA_ARCHITECTURES)
     set(CMAKE_CUDA_ARCHITECTURES 90)
   endif()
+  # To know its compiler CMake links a program, and a wheel's nvcc looks for the runtime in lib64,
+  # where wheels have lib.
+  get_filename_component(cuda_runtime_folder ${cuda_runtime} DIRECTORY)
+  set(ENV{LIBRARY_PATH} "${cuda_runtime_folder}:$ENV{LIBRARY_PATH}")
   enable_language(CUDA)
   set(CMAKE_CUDA_RUNTIME_LIBRARY None)
   set(CMAKE_CUDA_STANDARD 20)
