@@ -1,5 +1,6 @@
 # The front door. Each target builds what it needs; see README.md.
-#   TORCH=/path/to/python   use that Python's torch (default: an active virtual environment, else .venv)
+#   TORCH=/path/to/python   use that Python's torch; tests want its numpy and pytest too (default: an
+#                           active virtual environment, else .venv)
 #   TORCH_VERSION=2.11.0    the torch that `make deps` installs into .venv
 #   CUDA=auto|on|off        CUDA kernels: where the toolkit is found, always (.venv gets nvcc), never
 #   REWIRE_APPS=OFF         library and tests only
@@ -11,7 +12,7 @@ CUDA ?= auto
 REWIRE_APPS ?= ON
 JOBS ?= $(shell nproc)
 SECONDS ?= 60
-ROOMS ?= kernels ops graph script models config data train
+ROOMS ?= kernels ops graph script models config $(if $(filter OFF,$(REWIRE_APPS)),,data train)
 space := $() $()
 absolute = $(if $(filter /%,$(firstword $(1))),$(1),$(CURDIR)/$(1))
 PYTHON := $(or $(if $(findstring /,$(TORCH)),$(call absolute,$(TORCH)),$(TORCH)),$(if $(VIRTUAL_ENV),$(VIRTUAL_ENV)/bin/python,$(CURDIR)/.venv/bin/python))
@@ -29,7 +30,7 @@ help:
 	@echo "make sanitize     the C++ tests under the address and undefined-behaviour sanitizers; ROOMS=..."
 	@echo "make sanitize-threads   the same under the thread sanitizer"
 	@echo "make fuzz         every reader of files against made-up input, SECONDS=60 each; needs clang"
-	@echo "make matrix       every way to build that is promised, each on a fresh clone: takes hours"
+	@echo "make matrix       every way to build that is promised, each on a fresh clone: takes hours; WAYS=..."
 	@echo "make deps         install what the build needs; build calls it"
 	@echo "make clean        remove $(BUILD) and the build folders of the targets above"
 	@echo "TORCH=PYTHON uses the torch of that Python, CUDA=auto|on|off, REWIRE_APPS=OFF builds the library"

@@ -56,7 +56,8 @@ void Common::add_to(CLI::App& command, bool takes_config) {
       ->type_name("DIR");
   command
       .add_option("--device", device,
-                  "auto or cpu; cuda[:N] is refused, this build has no CUDA kernels")
+                  "auto or cpu; cuda[:N] is refused: this version trains and evaluates\non the "
+                  "CPU, the operators alone run on CUDA")
       ->capture_default_str()
       ->type_name("DEVICE");
   command.add_option("--threads", threads, "Compute threads (default: all cores)")
@@ -74,7 +75,8 @@ void Common::apply() const {
   if (threads > 0) at::set_num_threads(threads);
   if (device == "auto" || device == "cpu") return;
   if (device == "cuda" || device.starts_with("cuda:")) {
-    throw ConfigError("--device " + device + ": this build of rewire has no CUDA kernels; use cpu");
+    throw ConfigError("--device " + device +
+                      ": this version runs models on the CPU alone; use cpu");
   }
   throw ConfigError("--device: expected auto, cpu, cuda or cuda:N, got '" + device + "'");
 }
