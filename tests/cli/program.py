@@ -3,12 +3,17 @@
 import dataclasses
 import json
 import os
+import signal
 import subprocess
 import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("REWIRE_BUILD", ROOT / "build"))
+
+# A shell starts its background jobs with SIGINT ignored, and whoever starts a program hands that on:
+# the tests would, where they are such a job. What Python handles, its children have as default.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Learns the built-in digits a little within three epochs of 0.2 seconds.
 SMALL = """\
