@@ -6,7 +6,9 @@ from program import Program
 
 @pytest.fixture
 def rewire(tmp_path):
-    return Program(tmp_path)
+    program = Program(tmp_path)
+    yield program
+    program.kill_launched()
 
 
 @pytest.fixture(scope="session")

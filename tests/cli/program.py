@@ -79,6 +79,7 @@ class Program:
         # Waiting threads sleep: tests share the machine.
         self.environment = os.environ | {"OMP_WAIT_POLICY": "passive", "OMP_NUM_THREADS": "1"}
         self.environment.pop("REWIRE_DATA", None)
+        self.launched = []
 
     def options(self, *arguments, **settings):
         sets = [f"--set={key.replace('__', '.')}={value}" for key, value in settings.items()]
@@ -103,10 +104,17 @@ class Program:
         return self.launch(self.options(*arguments, **settings))
 
     def launch(self, command):
-        return subprocess.Popen(
+        process = subprocess.Popen(
             command, cwd=self.folder, env=self.environment,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )
+        self.launched.append(process)
+        return process
+
+    def kill_launched(self):
+        """A test that failed leaves no training behind."""
+        for process in self.launched:
+            process.kill()
 
     def start_training(self, output, rows, **settings):
         """A training in the background that has written so many rows of metrics."""
