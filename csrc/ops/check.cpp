@@ -33,8 +33,18 @@ void check_like(const char* op, const char* name, const at::Tensor& tensor,
                 const at::Tensor& like) {
   TORCH_CHECK(tensor.sym_sizes().equals(like.sym_sizes()), op, ": expected ", name, " of shape ",
               like.sym_sizes(), ", got ", tensor.sym_sizes());
+  check_device(op, name, tensor, like);
+}
+
+void check_device(const char* op, const char* name, const at::Tensor& tensor,
+                  const at::Tensor& like) {
   TORCH_CHECK(tensor.device() == like.device(), op, ": expected ", name, " on ", like.device(),
               ", got ", tensor.device());
+}
+
+void check_gradient(const char* op, std::string_view gradient) {
+  TORCH_CHECK(gradient == "all" || gradient == "kept", op,
+              ": expected gradient `all` or `kept`, got `", gradient, "`");
 }
 
 }  // namespace rewire::ops

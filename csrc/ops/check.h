@@ -5,6 +5,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <string_view>
 
 namespace rewire::ops {
 
@@ -21,7 +22,14 @@ void check_mask(const char* op, const char* name, const at::Tensor& tensor, cons
 void check_dtype(const char* op, const char* name, const at::Tensor& tensor,
                  const at::Tensor& like);
 
+// tensor is on the device of `like`.
+void check_device(const char* op, const char* name, const at::Tensor& tensor,
+                  const at::Tensor& like);
+
 // tensor has the shape of `like` and is on its device.
 void check_like(const char* op, const char* name, const at::Tensor& tensor, const at::Tensor& like);
+
+// gradient is `all` or `kept`.
+void check_gradient(const char* op, std::string_view gradient);
 
 }  // namespace rewire::ops

@@ -24,8 +24,7 @@ using torch::autograd::variable_list;
 void check(const Tensor& weight, int64_t keep, std::string_view gradient) {
   check_floating("keep_strongest", "weight", weight);
   check_count("keep_strongest", "keep", keep, weight.sym_numel());
-  TORCH_CHECK(gradient == "all" || gradient == "kept",
-              "keep_strongest: expected gradient `all` or `kept`, got `", gradient, "`");
+  check_gradient("keep_strongest", gradient);
 }
 
 Tensor keep_strongest_cpu(const Tensor& weight, int64_t keep, std::string_view gradient) {

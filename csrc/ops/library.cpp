@@ -31,4 +31,52 @@ TORCH_LIBRARY(rewire, m) {
 
   // The mask of a static random wiring, from draws that the caller made: ops draw nothing.
   m.def("random_mask(Tensor draws, int prune, Tensor? impossible=None) -> Tensor");
+
+  // Layers whose edges are data: of the edges alone, and of candidates that a structure chooses
+  // from.
+  m.def(
+      "sparse_linear(Tensor input, Tensor values, Tensor? bias, Tensor row_offsets, "
+      "Tensor columns, Tensor column_offsets, Tensor rows, Tensor order, "
+      "str execution=\"auto\") -> Tensor");
+  m.def(
+      "sparse_pointwise(Tensor input, Tensor values, Tensor? bias, Tensor row_offsets, "
+      "Tensor columns, Tensor column_offsets, Tensor rows, Tensor order, "
+      "str execution=\"auto\") -> Tensor");
+  m.def(
+      "sparse_pointwise_backward(Tensor grad_output, Tensor input, Tensor values, "
+      "Tensor row_offsets, Tensor columns, Tensor column_offsets, Tensor rows, Tensor order, "
+      "bool to_input, bool to_values, str execution=\"auto\") "
+      "-> (Tensor grad_input, Tensor grad_values)");
+  m.def(
+      "wired_linear(Tensor input, Tensor weight, Tensor? bias, Tensor row_offsets, "
+      "Tensor columns, Tensor column_offsets, Tensor rows, Tensor order, "
+      "str gradient=\"all\", str execution=\"auto\") -> Tensor");
+  m.def(
+      "wired_pointwise(Tensor input, Tensor weight, Tensor? bias, Tensor row_offsets, "
+      "Tensor columns, Tensor column_offsets, Tensor rows, Tensor order, "
+      "str gradient=\"all\", str execution=\"auto\") -> Tensor");
+
+  // From candidates to edges and back: what the wired layers are made of, and their gradient
+  // `kept`.
+  m.def("edge_values(Tensor weight, Tensor row_offsets, Tensor columns) -> Tensor");
+  m.def(
+      "edge_matrix(Tensor values, Tensor row_offsets, Tensor columns, SymInt in_channels) -> "
+      "Tensor");
+
+  // Blocks of normalisation, ReLU, depthwise 3x3 convolution and wired layer over one state, in one
+  // op: between them the state stays in the cache. The structure is a list, which is empty where
+  // every candidate is in use. mean and variance are outputs where they are no arguments, so that
+  // the caller may keep running ones; state is what backward needs.
+  m.def(
+      "wired_blocks(Tensor input, Tensor weight, Tensor[] structure, Tensor depthwise, "
+      "Tensor norm_weight, Tensor norm_bias, Tensor? mean, Tensor? variance, int[] ends, "
+      "int[] targets, str norm=\"instance\", float eps=1e-05, str gradient=\"all\", "
+      "str execution=\"auto\") -> (Tensor output, Tensor mean_of, Tensor variance_of, "
+      "Tensor state)");
+  m.def(
+      "wired_blocks_backward(Tensor grad_output, Tensor weight, Tensor[] structure, "
+      "Tensor depthwise, Tensor norm_weight, Tensor norm_bias, Tensor mean, Tensor variance, "
+      "Tensor state, int in_channels, int[] ends, int[] targets, str norm, float eps, "
+      "str gradient, str execution) -> (Tensor grad_input, Tensor grad_weight, "
+      "Tensor grad_depthwise, Tensor grad_norm_weight, Tensor grad_norm_bias)");
 }

@@ -14,18 +14,23 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
+#include <tuple>
 
 namespace rewire::ops {
 
 // Which edges of a layer of `in` to `out` channels exist, as CSR by output and by input. All int32.
-struct Selection {
+struct Structure {
   at::Tensor row_offsets;  // [out + 1] edges of output v are row_offsets[v] .. row_offsets[v + 1]
   at::Tensor columns;      // [edges] their inputs, ascending in a row
   at::Tensor column_offsets;  // [in + 1] edges of input u, in the transpose
   at::Tensor rows;            // [edges] their outputs, ascending in a column
   at::Tensor order;           // [edges] order[j] = position in CSR of the transpose's j-th edge
-  at::Tensor threshold;       // [] the smallest magnitude kept, of the weight's dtype
+};
+
+struct Selection : Structure {
+  at::Tensor threshold;  // [] the smallest magnitude kept, of the weight's dtype
 };
 
 // Chooses the `keep` strongest edges of a weight.
@@ -78,5 +83,76 @@ at::Tensor targeted_dropout(const at::Tensor& weight, int64_t candidates, bool p
 // random baseline.
 at::Tensor random_mask(const at::Tensor& draws, int64_t prune,
                        const std::optional<at::Tensor>& impossible = std::nullopt);
+
+// `sparse` or `dense`: what `auto` is for a layer of which `density` in [0, 1] is in use. The rates
+// of both ways are measured once a process, in some milliseconds; so two processes may differ where
+// both are about as fast.
+std::string faster_execution(double density);
+
+// A layer of which the edges in use alone are stored.
+//   out[n, v, p] = bias[v] + sum over edges e from u to v of values[e] input[n, u, p]
+// input [batch, in, *places], values [edges] in CSR order, bias [out] or none, all of one dtype;
+// the structure is of `in` to `out` channels. Returns [batch, out, *places]. Half types are summed
+// in float32. execution: `sparse`, `dense` (the same product with a dense matrix), or `auto`: what
+// is faster here, by rates that are measured once a process. Gradient: to input, values and bias,
+// differentiable in turn. Bits are equal at equal execution, instruction set and, for `dense`,
+// number of threads. On the CPU the structure is checked in full at every call, O(edges).
+at::Tensor sparse_pointwise(const at::Tensor& input, const at::Tensor& values,
+                            const std::optional<at::Tensor>& bias, const Structure& structure,
+                            std::string_view execution = "auto");
+// The same with channels last: input [*, in], out [*, out].
+at::Tensor sparse_linear(const at::Tensor& input, const at::Tensor& values,
+                         const std::optional<at::Tensor>& bias, const Structure& structure,
+                         std::string_view execution = "auto");
+
+// A layer of which the structure names the candidates in use.
+//   out[n, v, p] = bias[v] + sum over edges e from u to v of weight[v, u] input[n, u, p]
+// weight [out, in] or [out, in, 1, 1]; all else as above.
+// Gradient: to input and bias as above; to weight: `all`, straight-through to every candidate,
+//   grad_weight[v, u] = sum over n, p of grad_out[n, v, p] input[n, u, p];
+//           `kept`: that where there is an edge, else 0.
+// Source: Wortsman, Farhadi, Rastegari 2019, section 3.
+at::Tensor wired_pointwise(const at::Tensor& input, const at::Tensor& weight,
+                           const std::optional<at::Tensor>& bias, const Structure& structure,
+                           std::string_view gradient = "all", std::string_view execution = "auto");
+at::Tensor wired_linear(const at::Tensor& input, const at::Tensor& weight,
+                        const std::optional<at::Tensor>& bias, const Structure& structure,
+                        std::string_view gradient = "all", std::string_view execution = "auto");
+
+// The candidates in use, and a matrix of them.
+//   values[e] = weight[v, u] for the edge e from u to v        weight [out, in] or [out, in, 1, 1]
+//   matrix[v, u] = values[e], 0 where there is no edge         [out, in]
+// row_offsets [out + 1], columns [edges] as in Structure. Gradient: each is the other's.
+at::Tensor edge_values(const at::Tensor& weight, const at::Tensor& row_offsets,
+                       const at::Tensor& columns);
+at::Tensor edge_matrix(const at::Tensor& values, const at::Tensor& row_offsets,
+                       const at::Tensor& columns, const c10::SymInt& in);
+
+// The blocks of a wired network that pass one state on: block i reads its own channels, and adds
+// what it sends to all channels from its target on.
+//   x = input, then channels of zeros up to `channels`
+//   for each block i, with own channels c from ends[i - 1] (0 for the first) to ends[i]:
+//     z_c = depthwise_c (3x3, padding 1) of max(norm_c(x_c), 0)
+//     x_v += sum over edges from c to v of weight[v, columns - own + c] z_c,   v >= targets[i]
+//   output = x_v of v >= the last target, which the last block may have as own channels too; it
+//   reads them as they were before
+// input [batch, at most channels, height, width], weight [channels, columns] or [.., .., 1, 1] with
+// own = ends.back() <= columns; structure: of the weight, or none where every candidate is in use;
+// depthwise [own, 1, 3, 3]; norm_weight, norm_bias [own]:
+//   norm_c(x) = norm_weight_c (x - mean_c) / sqrt(variance_c + eps) + norm_bias_c
+// norm: `instance`, the statistics of each image; `batch`, of all; `given`, the arguments mean and
+// variance [own]. Variances are divided by the count. Returns the output [batch, channels - last
+// target, height, width], mean and variance ([batch, own], [own], or empty where given; float32 for
+// half types), and the state that backward needs, whose layout is not told.
+// Gradient: to input, weight (`all` or `kept`, as in wired_pointwise; of candidates that no block
+// reads, 0), depthwise and the norm's weights; not to given statistics; once. Bits are equal at
+// equal execution, instruction set and number of threads. Source: Wortsman, Farhadi, Rastegari
+// 2019, section 4.
+std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> wired_blocks(
+    const at::Tensor& input, const at::Tensor& weight, at::TensorList structure,
+    const at::Tensor& depthwise, const at::Tensor& norm_weight, const at::Tensor& norm_bias,
+    const std::optional<at::Tensor>& mean, const std::optional<at::Tensor>& variance,
+    at::IntArrayRef ends, at::IntArrayRef targets, std::string_view norm = "instance",
+    double eps = 1e-5, std::string_view gradient = "all", std::string_view execution = "auto");
 
 }  // namespace rewire::ops

@@ -35,6 +35,9 @@ struct Op {
   std::string name;  // without "rewire::"
   Gradient gradient = Gradient::kNone;
   bool launches_kernels = true;  // on CUDA, kernels of ours; or else torch's alone
+  bool on_cuda = true;           // or on the CPU alone
+  int steps = 1;                 // of rounding, where results are sums of sums
+  int untold = 0;                // last results that the reference does not give
   bool sums = false;             // results are rounded sums: close to the reference, not the same
   // Slow, obvious and differentiable, of torch's own ops alone; it returns the results' dtypes.
   std::function<Values(const Values&)> reference;
@@ -47,13 +50,14 @@ void PrintTo(const Op& op, std::ostream* out);
 // The op by its name, through the dispatcher.
 Values call(const Op& op, Values arguments);
 
-void check_values(const Op& op);         // of the reference, at every dtype; in InferenceMode too
-void check_layouts(const Op& op);        // any strides, offset and expansion: the same bits
-void check_gradients(const Op& op);      // of the reference, and by differences in float64
-void check_shapes(const Op& op);         // Meta: what the CPU gives, without its values
-void check_refusals(const Op& op);       // the message; in InferenceMode, on Meta and CUDA too
-void check_purity(const Op& op);         // changes no argument and returns none
-void check_determinism(const Op& op);    // any number of threads; every output written in full
+void check_values(const Op& op);     // of the reference, at every dtype; in InferenceMode too
+void check_layouts(const Op& op);    // any strides, offset and expansion: the same bits
+void check_gradients(const Op& op);  // of the reference, and by differences in float64
+void check_shapes(const Op& op);     // Meta: what the CPU gives, without its values
+void check_refusals(const Op& op);   // the message; in InferenceMode, on Meta and CUDA too
+void check_purity(const Op& op);     // changes no argument and returns none
+void check_determinism(
+    const Op& op);  // any number of threads, sums at each; every output written in full
 void check_emulated_cuda(const Op& op);  // the bits of the CPU, in every order of threads
 void check_cuda(const Op& op);           // the same on a GPU, where there is one
 

@@ -15,6 +15,8 @@ std::vector<Tensor> tensors(const Values& values) {
   std::vector<Tensor> found;
   for (const auto& value : values) {
     if (value.isTensor()) found.push_back(value.toTensor());
+    if (!value.isTensorList()) continue;
+    for (const Tensor& tensor : value.toTensorVector()) found.push_back(tensor);
   }
   return found;
 }
@@ -63,7 +65,8 @@ Tensor scattered(const Tensor& t) {
 }
 
 Tensor expanded(const Tensor& t) {
-  return t.dim() == 0 || t.numel() == 0 ? t : t.slice(0, 0, 1).expand(t.sizes());
+  const bool is_index = t.scalar_type() == at::kInt;  // those of a structure depend on each other
+  return is_index || t.dim() == 0 || t.numel() == 0 ? t : t.slice(0, 0, 1).expand(t.sizes());
 }
 
 }  // namespace rewire::test

@@ -16,11 +16,15 @@ Values map_tensors(const Values& values, F&& f) {
   Values mapped = values;
   for (auto& value : mapped) {
     if (value.isTensor()) value = f(value.toTensor());
+    if (!value.isTensorList()) continue;
+    c10::List<at::Tensor> list;
+    for (const at::Tensor& tensor : value.toTensorVector()) list.push_back(f(tensor));
+    value = list;
   }
   return mapped;
 }
 
-// The tensors alone.
+// The tensors alone, those of lists too.
 std::vector<at::Tensor> tensors(const Values& values);
 
 // With all floating tensors of one dtype, or all tensors on one device.
@@ -34,7 +38,7 @@ void expect_same_bits(const Values& actual, const Values& expected);
 // transpose.
 at::Tensor scattered(const at::Tensor& tensor);
 
-// The first row of a tensor in the place of all, by a stride of 0.
+// The first row of a tensor in the place of all, by a stride of 0; int32 tensors as they are.
 at::Tensor expanded(const at::Tensor& tensor);
 
 }  // namespace rewire::test

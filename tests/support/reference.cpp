@@ -41,4 +41,63 @@ ops::Selection structure_of(const Tensor& weight, const Tensor& mask) {
               : torch::full({}, std::numeric_limits<double>::infinity(), kept.options())};
 }
 
+Tensor matrix_of(const Tensor& values, const Tensor& row_offsets, const Tensor& columns,
+                 int64_t in_channels) {
+  const Tensor counts = row_offsets.diff().to(torch::kLong);
+  const Tensor rows = torch::arange(counts.numel()).repeat_interleave(counts);
+  return torch::zeros({counts.numel(), in_channels}, values.options())
+      .index_put({rows, columns.to(torch::kLong)}, values);
+}
+
+Tensor multiply(const Tensor& matrix, const Tensor& input, const std::optional<Tensor>& bias) {
+  const bool half = input.scalar_type() == torch::kHalf || input.scalar_type() == torch::kBFloat16;
+  const auto dtype = half ? torch::kFloat : input.scalar_type();
+  std::vector<int64_t> sizes = input.sizes().vec();
+  int64_t places = 1;
+  for (size_t i = 2; i < sizes.size(); ++i) places *= sizes[i];
+  Tensor out =
+      torch::matmul(matrix.to(dtype), input.to(dtype).reshape({sizes[0], sizes[1], places}));
+  if (bias) out = out + bias->to(dtype).view({-1, 1});
+  sizes[1] = matrix.size(0);
+  return out.to(input.scalar_type()).reshape(sizes);
+}
+
+Tensor straight_through(const Tensor& all, const Tensor& kept) {
+  return all + (kept - all).detach();
+}
+
+std::vector<Tensor> wired_blocks(const WiredBlocks& b, const Tensor& input) {
+  const int64_t channels = b.effective.size(0), own = b.ends.back();
+  const auto per_channel = [](const Tensor& t) { return t.view({1, -1, 1, 1}); };
+  Tensor state = torch::cat(
+      {input, torch::zeros({input.size(0), channels - input.size(1), input.size(2), input.size(3)},
+                           input.options())},
+      1);
+  std::vector<Tensor> means, variances;
+  int64_t begin = 0;
+  for (size_t i = 0; i < b.ends.size(); ++i) {
+    const int64_t end = b.ends[i], target = b.targets[i], first = b.effective.size(1) - own;
+    const Tensor x = state.slice(1, begin, end);
+    const auto dims = b.of_batch ? std::vector<int64_t>{0, 2, 3} : std::vector<int64_t>{2, 3};
+    const Tensor mean = b.mean ? per_channel(b.mean->slice(0, begin, end)) : x.mean(dims, true);
+    const Tensor variance = b.variance ? per_channel(b.variance->slice(0, begin, end))
+                                       : (x - mean).square().mean(dims, true);
+    means.push_back(mean.detach().flatten(b.of_batch ? 0 : 1));
+    variances.push_back(variance.detach().flatten(b.of_batch ? 0 : 1));
+    const Tensor a =
+        (x - mean) / (variance + b.eps).sqrt() * per_channel(b.norm_weight.slice(0, begin, end)) +
+        per_channel(b.norm_bias.slice(0, begin, end));
+    const Tensor z = a.numel() == 0 ? a
+                                    : torch::conv2d(a.relu(), b.depthwise.slice(0, begin, end), {},
+                                                    1, 1, 1, end - begin);
+    const Tensor sent =
+        multiply(b.effective.slice(0, target).slice(1, first + begin, first + end), z, {});
+    const Tensor received = state.slice(1, target) + sent;
+    state = i + 1 < b.ends.size() ? torch::cat({state.slice(1, 0, target), received}, 1) : received;
+    begin = end;
+  }
+  if (b.mean) return {state, at::empty({0}, input.options()), at::empty({0}, input.options())};
+  return {state, torch::cat(means, -1), torch::cat(variances, -1)};
+}
+
 }  // namespace rewire::test

@@ -1,0 +1,63 @@
+// Sparse or dense: which is faster on this machine.
+#include <ATen/ops/rand.h>
+#include <c10/core/InferenceMode.h>
+#include <c10/util/Exception.h>
+
+#include <chrono>
+#include <limits>
+#include <string>
+
+#include "ops/product.h"
+
+namespace rewire::ops {
+namespace {
+
+// Seconds of the fastest of a few runs: what a loaded machine adds is not the way's.
+template <typename F>
+double seconds_of(F&& f) {
+  double fastest = std::numeric_limits<double>::infinity();
+  for (int run = 0; run < 5; ++run) {
+    const auto begin = std::chrono::steady_clock::now();
+    f();
+    const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - begin;
+    fastest = std::min(fastest, taken.count());
+  }
+  return fastest;
+}
+
+// Density below which a sparse product is faster than a dense one. Both take time in proportion to
+// the weights that they multiply with, so that one layer, at a density near the answer, tells their
+// rates.
+double measure_crossover() {
+  constexpr int64_t kChannels = 256, kBatch = 16, kPlaces = 64;
+  constexpr double kDensity = 0.4;
+  const c10::InferenceMode no_gradient;
+  const at::Tensor weight = at::rand({kChannels, kChannels});
+  const at::Tensor input = at::rand({kBatch, kChannels, kPlaces});
+  const Selection edges = select(weight, int64_t(kDensity * kChannels * kChannels));
+  const at::Tensor values = edge_values(weight, edges.row_offsets, edges.columns);
+  const auto seconds = [&](Execution execution) {
+    return seconds_of([&] { product(input, values, std::nullopt, edges, execution); });
+  };
+  return kDensity * seconds(Execution::kDense) / seconds(Execution::kSparse);
+}
+
+}  // namespace
+
+void check_execution(const char* op, std::string_view execution) {
+  TORCH_CHECK(execution == "auto" || execution == "sparse" || execution == "dense", op,
+              ": expected execution `auto`, `sparse` or `dense`, got `", execution, "`");
+}
+
+Execution resolve_execution(std::string_view execution, double density) {
+  if (execution == "dense") return Execution::kDense;
+  if (execution == "sparse") return Execution::kSparse;
+  static const double crossover = measure_crossover();
+  return density < crossover ? Execution::kSparse : Execution::kDense;
+}
+
+std::string faster_execution(double density) {
+  return resolve_execution("auto", density) == Execution::kSparse ? "sparse" : "dense";
+}
+
+}  // namespace rewire::ops

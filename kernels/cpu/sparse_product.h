@@ -1,0 +1,37 @@
+// The product of a sparse matrix and dense columns, and the gradient of its edges. Rows of columns:
+// a row is one channel, a column one place of one image.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/cpu/edges.h"
+
+namespace rewire::kernels {
+
+// Columns that one call of a product should have at least: below a vector's lanes it would read
+// past their end. All vectors known here have at most this many lanes.
+inline constexpr int64_t kFewestColumns = 16;
+// Columns that keep all accumulators busy.
+inline constexpr int64_t kTile = 64;
+
+// What a target's row holds before its edges are added.
+enum class Start {
+  kZero,
+  kBias,   // bias[target] in every column
+  kTarget  // what is there
+};
+
+// target[t][c] = start + sum over edges of weight * source[s][c], for num_columns >= kFewestColumns
+// consecutive columns. source: rows of stream.source_stride elements. A row sums its edges in the
+// order of the stream, in T.
+template <typename T>
+void sparse_product(const EdgeStream<T>& stream, const T* source, T* target, int64_t target_stride,
+                    int64_t num_columns, Start start, const T* bias = nullptr);
+
+// sums[i] += sum over columns of grad[t][c] * source[s][c], for each edge i of the stream; its
+// weights are not read. sums [edges], in the stream's order.
+template <typename T>
+void sparse_product_grad_edges(const EdgeStream<T>& stream, const T* source, const T* grad,
+                               int64_t grad_stride, int64_t num_columns, T* sums);
+
+}  // namespace rewire::kernels
