@@ -1,7 +1,13 @@
 # Every candidate edge is in use.
-# effective_weight [out, in, 1, 1]; edges: the same shape, bool.
-def effective_weight(self) -> Tensor:
+# candidates [out, in, 1, 1]; structure: empty, there is nothing to leave out; edges: bool, of the
+# candidates' shape.
+def candidates(self) -> Tensor:
     return self.weight
+
+
+def structure(self) -> List[Tensor]:
+    every: List[Tensor] = []
+    return every
 
 
 def edges(self) -> Tensor:

@@ -1,7 +1,13 @@
 # The `keep` strongest candidates are in use, chosen anew at each call.
-# effective_weight [out, in, 1, 1]; edges: the same shape, bool.
-def effective_weight(self) -> Tensor:
-    return rewire.keep_strongest(self.weight, self.keep, self.gradient)
+# candidates [out, in, 1, 1]; structure: the five tensors of rewire.select; edges: bool, of the
+# candidates' shape.
+def candidates(self) -> Tensor:
+    return self.weight
+
+
+def structure(self) -> List[Tensor]:
+    row_offsets, columns, column_offsets, rows, order, threshold = rewire.select(self.weight, self.keep)
+    return [row_offsets, columns, column_offsets, rows, order]
 
 
 def edges(self) -> Tensor:

@@ -1,7 +1,14 @@
 # A fixed set of edges: mask [out, in, 1, 1], 1 where in use.
-# effective_weight [out, in, 1, 1]; edges: the same shape, bool.
-def effective_weight(self) -> Tensor:
-    return self.mask * self.weight
+# candidates [out, in, 1, 1]; structure: the five tensors of rewire.select, of the mask's ones; edges:
+# bool, of the candidates' shape.
+def candidates(self) -> Tensor:
+    return self.weight
+
+
+def structure(self) -> List[Tensor]:
+    keep = int(torch.count_nonzero(self.mask).item())
+    row_offsets, columns, column_offsets, rows, order, threshold = rewire.select(self.mask, keep)
+    return [row_offsets, columns, column_offsets, rows, order]
 
 
 def edges(self) -> Tensor:

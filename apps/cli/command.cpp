@@ -64,8 +64,8 @@ void Common::add_to(CLI::App& command, bool takes_config) {
       ->check(CLI::Range(1, 4096));
   command
       .add_option("--execution", execution,
-                  "How wired layers are computed: auto or dense; sparse is refused,\n"
-                  "this build has no sparse kernels")
+                  "How wired layers are computed: sparse, dense, or what is faster here;\n"
+                  "a run keeps what it began with")
       ->capture_default_str()
       ->check(CLI::IsMember({"auto", "sparse", "dense"}));
   command.add_flag("--json", json, "Print the results as one JSON object on standard output");
@@ -83,11 +83,8 @@ void Common::apply() const {
 
 config::Experiment Common::experiment() const {
   apply();
-  if (execution == "sparse") {
-    throw ConfigError("--execution: this version has no sparse kernels; use auto or dense");
-  }
   config::Experiment experiment = config::load(config, overrides);
-  experiment.execution = "dense";  // what auto chooses where there are no sparse kernels
+  if (execution != "auto") experiment.execution = execution;
   return experiment;
 }
 
@@ -110,6 +107,7 @@ Loaded load_model(const config::Experiment& experiment,
                   const std::optional<std::string>& checkpoint) {
   Loaded loaded{
       models::build(experiment.model, data::image_spec(experiment.data.kind), experiment.seed)};
+  models::set_execution(loaded.model, experiment.execution);
   if (checkpoint) {
     const train::Origin origin = train::load_model(*checkpoint, loaded.model);
     loaded.epochs = origin.epochs;

@@ -24,7 +24,7 @@ struct Expectation {
 struct Experiment {
   std::string name;
   int64_t seed = 0;
-  std::string execution = "auto";  // of the wired layers: auto, dense
+  std::string execution = "auto";  // of the wired layers: auto, sparse, dense
   data::Description data;
   models::Description model;
   TrainingDescription training;

@@ -157,7 +157,7 @@ void fields(Visitor& v, Experiment& experiment) {
   v.required("name", experiment.name);
   v.check(can_be_folder(experiment.name), "name", "expected a name that can be a folder's");
   v.field("seed", experiment.seed, kNotNegative);
-  v.choice("execution", experiment.execution, {"auto", "dense"});
+  v.choice("execution", experiment.execution, {"auto", "sparse", "dense"});
   v.section("data", experiment.data);
   v.section("model", experiment.model);
   v.section("training", experiment.training);

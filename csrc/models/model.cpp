@@ -4,6 +4,7 @@
 
 #include "models/static.h"
 #include "models/wiring.h"
+#include "ops/rewire.h"
 
 namespace rewire::models {
 namespace {
@@ -24,6 +25,19 @@ Model build(const Description& description, const data::ImageSpec& spec, int64_t
   at::Generator generator = at::detail::createCPUGenerator(uint64_t(seed));
   return std::visit([&](const auto& family) { return build_family(family, spec, generator); },
                     description);
+}
+
+void set_execution(Model& model, const std::string& execution) {
+  model.module.setattr("execution", execution);
+}
+
+std::string faster_execution(const Model& model) {
+  double edges = 0, readable = 0;
+  for (const Wiring& wiring : model.wirings) {
+    edges += edges_kept(model, wiring).sum().item<double>();
+    readable += wiring.readable.sum().item<double>();
+  }
+  return ops::faster_execution(std::min(1.0, edges / readable));
 }
 
 jit::Module wiring_module(const Model& model, const Wiring& wiring) {

@@ -32,6 +32,11 @@ struct Model {
 // A network for images of `spec`, freshly initialised; the same seed gives the same weights.
 Model build(const Description& description, const data::ImageSpec& spec, int64_t seed);
 
+// How the wired layers are computed: `auto`, `sparse` or `dense`, as in the ops.
+void set_execution(Model& model, const std::string& execution);
+// `sparse` or `dense`: what `auto` is for this network on this machine, now.
+std::string faster_execution(const Model& model);
+
 torch::jit::Module wiring_module(const Model& model, const Wiring& wiring);
 // bool [out, in]: the candidates that the layer's rule keeps; those of them that the network reads;
 // and the weights of the latter, 0 elsewhere.

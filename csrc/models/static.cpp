@@ -83,8 +83,7 @@ Model build_static(const StaticDescription& description, const data::ImageSpec& 
   module.register_module("norm", norms(blocks));
   module.register_module("pool", pool(description.pool));
   module.register_module("fc", linear(feature, int64_t(spec.classes.size()), generator));
-  module.register_attribute("dim", c10::IntType::get(), dim);
-  add_list(module, "begins", blocks, &graph::WiredBlock::begin);
+  module.register_attribute("execution", c10::StringType::get(), std::string("auto"));
   add_list(module, "ends", blocks, &graph::WiredBlock::end);
   add_list(module, "targets", blocks, &graph::WiredBlock::target);
   script::define(module, "static", {{"blocks", int64_t(blocks.size())}});

@@ -17,8 +17,6 @@ void define_dnw(jit::Module& module, const WiringDescription& description,
   if (no_update) module.register_buffer("mask", at::ones_like(weight));
   module.register_attribute("keep", c10::IntType::get(),
                             weight.numel() - pruned_count(description.prune_rate, weight.numel()));
-  module.register_attribute("gradient", c10::StringType::get(),
-                            no_update ? std::string("kept") : description.gradient);
   script::define(module, "wiring_dnw");
 }
 
@@ -26,13 +24,21 @@ void define_targeted_dropout(jit::Module& module, const WiringDescription& descr
                              const at::Tensor& weight) {
   const bool per_row = description.kind == "reg_td";
   const int64_t choices = per_row ? weight.size(1) : weight.numel();
-  module.register_attribute("candidates", c10::IntType::get(),
+  module.register_attribute("weakest", c10::IntType::get(),
                             pruned_count(description.prune_rate, choices));
   module.register_attribute("per_row", c10::BoolType::get(), per_row);
   module.register_attribute("drop_rate", c10::FloatType::get(),
                             description.rho.value_or(description.prune_rate));
   module.register_attribute("keep_sign", c10::BoolType::get(), description.keep_sign);
   script::define(module, "wiring_targeted_dropout");
+}
+
+// Candidates that the rule itself leaves out get no gradient; those of targeted dropout get what
+// that op gives them.
+std::string gradient_of(const WiringDescription& description) {
+  const std::string& kind = description.kind;
+  if (kind == "dnw") return description.gradient;
+  return kind == "dnw_no_update" || kind == "random" || kind == "fine_tune" ? "kept" : "all";
 }
 
 at::Tensor random_mask(const WiringDescription& description, const at::Tensor& weight,
@@ -64,6 +70,7 @@ jit::Module wiring(const WiringDescription& description, int64_t out, int64_t in
   const at::Tensor weight =
       uniform_parameter({out, in, 1, 1}, 1 / std::sqrt(double(in)), generator);
   module.register_parameter("weight", weight, false);
+  module.register_attribute("gradient", c10::StringType::get(), gradient_of(description));
   if (kind == "complete") {
     script::define(module, "wiring_complete");
   } else if (kind == "dnw" || kind == "dnw_no_update") {

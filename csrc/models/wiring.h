@@ -12,9 +12,12 @@ namespace rewire::models {
 // trunc(prune_rate x candidates), the product in double: the edges that are not in use.
 int64_t pruned_count(double prune_rate, int64_t candidates);
 
-// A module with parameter `weight` [out, in, 1, 1] ~ U(-1 / sqrt(in), 1 / sqrt(in)) and the methods
-//   effective_weight() -> [out, in, 1, 1]   the weights of the edges in use, 0 elsewhere
-//   edges() -> bool [out, in, 1, 1]         which edges those are
+// A module with parameter `weight` [out, in, 1, 1] ~ U(-1 / sqrt(in), 1 / sqrt(in)), an attribute
+// `gradient`, and the methods
+//   candidates() -> [out, in, 1, 1]     the weights that the structure chooses from
+//   structure() -> Tensor[]             the edges in use, as rewire.select gives them; empty: all
+//   edges() -> bool [out, in, 1, 1]     which edges those are
+// A network's op takes the first two with `gradient`.
 // Kinds `random` and `fine_tune` hold their choice in a buffer `mask`; so does `dnw_no_update`,
 // whose mask is all ones and unread, since published checkpoints have it. impossible [out * in]:
 // edges that `random` never draws.

@@ -31,17 +31,8 @@ const at::Tensor& find(const TensorMap& tensors, const std::string& name,
   return found->second;
 }
 
-config::Experiment saved_experiment(const std::filesystem::path& path, const std::string& text) {
-  try {
-    return config::parse(text, path.string());
-  } catch (const ConfigError& error) {
-    throw CheckpointError(std::string("its experiment cannot be read: ") + error.what());
-  }
-}
-
-void refuse_other(const std::filesystem::path& path, const std::string& text,
+void refuse_other(const std::filesystem::path& path, const config::Experiment& saved,
                   const config::Experiment& experiment) {
-  const config::Experiment saved = saved_experiment(path, text);
   const std::vector<std::string> keys =
       config::differing_keys(decisive(saved), decisive(experiment));
   if (keys.empty()) return;
@@ -133,7 +124,7 @@ std::string place_of(const RunState& state) {
 
 void restore(const std::filesystem::path& path, const TensorMap& tensors,
              const config::Experiment& experiment, RunState& state) {
-  refuse_other(path, tensor_text(find(tensors, "config", path)), experiment);
+  refuse_other(path, experiment_of(tensors, path), experiment);
   load_tensors(path, tensors, state.model);
   refuse_unlike(path, tensors, tensors_of(experiment, state));
   refuse_not_finite(tensors, path.string());
@@ -163,8 +154,15 @@ void restore(const std::filesystem::path& path, const TensorMap& tensors,
 Origin load_model(const std::filesystem::path& path, models::Model& model) {
   const TensorMap tensors = read_tensors(path);
   load_tensors(path, tensors, model);
-  return {saved_experiment(path, tensor_text(find(tensors, "config", path))),
-          finished_epochs(tensors, path)};
+  return {experiment_of(tensors, path), finished_epochs(tensors, path)};
+}
+
+config::Experiment experiment_of(const TensorMap& tensors, const std::filesystem::path& path) {
+  try {
+    return config::parse(tensor_text(find(tensors, "config", path)), path.string());
+  } catch (const ConfigError& error) {
+    throw CheckpointError(std::string("its experiment cannot be read: ") + error.what());
+  }
 }
 
 int64_t finished_epochs(const TensorMap& tensors, const std::filesystem::path& path) {

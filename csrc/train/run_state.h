@@ -55,6 +55,9 @@ void save_checkpoint(const std::filesystem::path& path, const config::Experiment
 void restore(const std::filesystem::path& path, const TensorMap& tensors,
              const config::Experiment& experiment, RunState& state);
 
+// The experiment that a checkpoint was written by.
+config::Experiment experiment_of(const TensorMap& tensors, const std::filesystem::path& path);
+
 // The epochs that had ended when a checkpoint was written.
 int64_t finished_epochs(const TensorMap& tensors, const std::filesystem::path& path);
 

@@ -67,8 +67,15 @@ class Training {
       throw CheckpointError(notes_.front() +
                             "; no other checkpoint is whole; start over with --resume never");
     }
+    set_execution(models::faster_execution(state_.model));
     folder_.clear();
     save_checkpoint(folder_.checkpoint("init"), experiment_, state_);
+  }
+
+  // What `auto` is for this run, once and for all: other sums would end in other bits.
+  void set_execution(const std::string& resolved) {
+    if (experiment_.execution == "auto") experiment_.execution = resolved;
+    models::set_execution(state_.model, experiment_.execution);
   }
 
   // The tensors of a checkpoint, or nothing where it is damaged.
@@ -83,6 +90,7 @@ class Training {
 
   // rewind: the folder may hold later checkpoints, which then belong to a future that is given up.
   void go_on_from(const fs::path& file, const TensorMap& tensors, bool rewind) {
+    set_execution(experiment_of(tensors, file).execution);
     restore(file, tensors, experiment_, state_);
     const int64_t batch = experiment_.training.batch_size;
     if (state_.step_in_epoch > (train_set_.size() + batch - 1) / batch) {
@@ -266,7 +274,7 @@ class Training {
     return result;
   }
 
-  const config::Experiment& experiment_;
+  config::Experiment experiment_;
   const RunOptions& options_;
   const data::Dataset train_set_;
   const data::Dataset test_set_;

@@ -30,7 +30,6 @@ def test_help_names_every_command(rewire):
         (["check", "small.yaml", "--threads", "0"], "--threads"),
         (["check", "small.yaml", "--threads", "two"], "--threads"),
         (["check", "small.yaml", "--execution", "fast"], "--execution"),
-        (["check", "small.yaml", "--execution", "sparse"], "--execution"),
         (["check", "small.yaml", "--device", "tpu"], "expected auto, cpu, cuda or cuda:N, got 'tpu'"),
         (["check", "small.yaml", "--device", "cuda:1"], "--device cuda:1: this version runs models on the CPU"),
         (["check", "small.yaml", "--set", "seed"], "--set: expected KEY=VALUE, got 'seed'"),
