@@ -25,7 +25,7 @@ export TORCH TORCH_VERSION CUDA REWIRE_APPS PYTHON
 help:
 	@echo "make quickstart   train learned and random wiring on handwritten digits, and compare"
 	@echo "make test         build and run every test"
-	@echo "make bench        benchmarks of the operators"
+	@echo "make bench        our speed over that of peers, into $(BUILD)/bench.json; FULL=1 sweeps and draws"
 	@echo "make build        $(BUILD)/rewire and $(BUILD)/librewire.so"
 	@echo "make sanitize     the C++ tests under the address and undefined-behaviour sanitizers; ROOMS=..."
 	@echo "make sanitize-threads   the same under the thread sanitizer"
@@ -46,6 +46,8 @@ test: build
 
 bench: build
 	"$(BUILD)/apps/bench/select_bench"
+	REWIRE_BUILD="$(call absolute,$(BUILD))" REWIRE_LIBRARY="$(call absolute,$(BUILD))/librewire.so" \
+	  "$(PYTHON)" apps/bench/run.py $(if $(FULL),--full) --to "$(BUILD)/bench.json"
 
 configure: deps
 	cmake -S . -B "$(BUILD)" $(CONFIGURE)

@@ -1,0 +1,115 @@
+"""The benchmark's cases: their words, their contenders' results, and the pictures."""
+
+import json
+import sys
+from functools import partial
+from xml.etree import ElementTree
+
+import cases_select
+import contest
+import machine
+import plot
+import pytest
+import run
+import torch
+
+# Words that scripts read from bench.json.
+WORDS = {
+    "C6": ["n=640000 cold", "n=640000 warm", "n=8650752 cold", "n=8650752 warm"],
+    "C7": ["n=640000 cold", "n=640000 warm", "n=8650752 cold", "n=8650752 warm"],
+    "C8": ["batch=512", "batch=128"],
+    "C9": ["batch=512", "batch=128"],
+    "C11": ["static batch=512"],
+}
+
+
+def test_cases_have_the_words_that_scripts_read():
+    for full in (False, True):
+        named = {(goal, case.name) for case in run.cases(None, full) for goal in case.goals}
+        assert named >= {(goal, name) for goal, names in WORDS.items() for name in names}
+
+
+def test_only_some_goals():
+    assert {case.goals for case in run.cases(["C7", "C9"], False)} == {("C6", "C7"), ("C9",)}
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        partial(cases_select.build, 16, 24, "cold"),
+        partial(cases_select.build, 16, 24, "warm"),
+    ],
+)
+def test_every_contender_gives_the_reference_results(build):
+    made = build()
+    reference = made.reference()
+    ways = [made.ours, *(way for peer in made.peers for way in peer.ways.values())]
+    assert len(ways) > 1
+    for way in ways:
+        way.run()
+        assert contest.compare(way.results(), reference, made.loose)[1]
+
+
+def test_ties_are_part_of_what_selections_are_compared_by():
+    weight = torch.tensor([[1.0, -2.0, 2.0], [2.0, 0.5, -2.0]])
+    found = cases_select.selection_results(torch.ops.rewire.select(weight, 3), 3)
+    wanted = cases_select.expected(weight, 3)
+    assert wanted["edges"].tolist() == [1, 2, 3] and wanted["by_input"].tolist() == [3, 1, 2]
+    assert contest.worst_error(found, wanted) == 0
+
+
+def row(case, value, **changes):
+    return {
+        "goal": "C1",
+        "case": case,
+        "against": "torch-dense",
+        "shape": "a",
+        "threads": 2,
+        "ratio": value,
+        "verdict": "held",
+    } | changes
+
+
+def test_pictures_show_ratios_that_count(tmp_path):
+    rows = [
+        row("density=0.10", 4.0),
+        row("density=0.05", 6.0),
+        row("density=0.01", 9.0, threads=1),
+        row("density=0.30", 1.0, verdict="noisy"),
+        row("density=0.30", 1.0, shape="b"),
+        row("kept density=0.30", 1.0),
+    ]
+    _, _, goals, pattern = plot.PICTURES["bench-forward.svg"]
+    assert plot.series(rows, goals, pattern) == {
+        "torch-dense, 2 threads": [(0.05, 6.0), (0.10, 4.0)],
+        "torch-dense, 1 thread": [(0.01, 9.0)],
+    }
+    plot.draw({"machine": {"cpu": "a <b>", "torch": "2"}, "rows": rows}, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["bench-forward.svg"]
+    picture = ElementTree.parse(tmp_path / "bench-forward.svg").getroot()
+    assert len(picture.findall("{*}circle")) == 3
+
+
+@pytest.mark.parametrize("value, status", [(1.0, 0), (2.0, 1)])
+def test_the_report_is_written_and_a_wrong_result_is_the_status(
+    monkeypatch, tmp_path, value, status
+):
+    to = tmp_path / "build" / "bench.json"
+    way = contest.Way(lambda: None, lambda: {"output": torch.tensor(value)})
+    made = contest.Contest(
+        way, [contest.Peer("C7", "topk", {"": way}, 8, 25)], lambda: {"output": torch.tensor(1.0)}
+    )
+    case = contest.Case(("C7",), "n=8 cold", "2x4", lambda: made)
+    monkeypatch.setattr(run, "cases", lambda only, full: [case])
+    monkeypatch.setattr(sys, "argv", ["run.py", "--to", str(to)])
+    monkeypatch.setattr(machine, "restart_tuned", lambda threads: None)
+    monkeypatch.setattr(machine, "plain_executor", lambda: None)
+    about = machine.versions() | {"cores_used_by_others": 0.0}
+    monkeypatch.setattr(machine, "describe", lambda: about)
+    assert run.main() == status
+    report = json.loads(to.read_text())
+    assert report["machine"]["torch"] == torch.__version__
+    (row,) = report["rows"]
+    assert (row["goal"], row["case"], row["against"]) == ("C7", "n=8 cold", "topk")
+    assert row["shape"] == "2x4" and row["equal"] == (status == 0)
+    assert row["ratio"] > 0 and row["spread"] >= 0
