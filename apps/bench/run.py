@@ -23,16 +23,24 @@ import torch
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "python"))
 
+import cases_auto  # noqa: E402
+import cases_forward  # noqa: E402
 import cases_select  # noqa: E402
 import cases_static  # noqa: E402
+import cases_training  # noqa: E402
+import cases_transformer  # noqa: E402
 import contest  # noqa: E402
 import machine  # noqa: E402
 import plot  # noqa: E402
 import table  # noqa: E402
 
 GROUPS = (
+    cases_forward,
+    cases_training,
     cases_select,
     cases_static,
+    cases_auto,
+    cases_transformer,
 )
 
 

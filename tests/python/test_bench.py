@@ -5,8 +5,13 @@ import sys
 from functools import partial
 from xml.etree import ElementTree
 
+import cases_auto
+import cases_forward
 import cases_select
+import cases_training
+import cases_transformer
 import contest
+import layers
 import machine
 import plot
 import pytest
@@ -15,11 +20,16 @@ import torch
 
 # Words that scripts read from bench.json.
 WORDS = {
+    "C1": ["density=0.30", "density=0.10", "density=0.05", "density=0.01"],
+    "C4": ["density=0.30", "density=0.10", "density=0.05", "density=0.01"],
+    "C5": ["kept density=0.10", "kept density=0.05", "all density=0.05"],
     "C6": ["n=640000 cold", "n=640000 warm", "n=8650752 cold", "n=8650752 warm"],
     "C7": ["n=640000 cold", "n=640000 warm", "n=8650752 cold", "n=8650752 warm"],
     "C8": ["batch=512", "batch=128"],
     "C9": ["batch=512", "batch=128"],
     "C11": ["static batch=512"],
+    "C15": ["density=0.00", "density=0.50", "density=1.00"],
+    "C16": ["in=512 out=2048 tokens=1024"],
 }
 
 
@@ -30,7 +40,7 @@ def test_cases_have_the_words_that_scripts_read():
 
 
 def test_only_some_goals():
-    assert {case.goals for case in run.cases(["C7", "C9"], False)} == {("C6", "C7"), ("C9",)}
+    assert {case.goals for case in run.cases(["C7", "C5"], False)} == {("C5",), ("C6", "C7")}
 
 
 @pytest.mark.parametrize(
@@ -38,6 +48,12 @@ def test_only_some_goals():
     [
         partial(cases_select.build, 16, 24, "cold"),
         partial(cases_select.build, 16, 24, "warm"),
+        partial(cases_forward.build, 12, 16, 0.3, 3, 4),
+        partial(cases_training.build, "kept", 0.3, (12, 16, 3, 4)),
+        partial(cases_training.build, "all", 0.3, (12, 16, 3, 4)),
+        partial(cases_auto.build, 0.0, (12, 16, 3, 4)),
+        partial(cases_auto.build, 1.0, (12, 16, 3, 4)),
+        partial(cases_transformer.build, 24, 16, 10),
     ],
 )
 def test_every_contender_gives_the_reference_results(build):
@@ -48,6 +64,19 @@ def test_every_contender_gives_the_reference_results(build):
     for way in ways:
         way.run()
         assert contest.compare(way.results(), reference, made.loose)[1]
+
+
+def test_gradients_in_float64_are_those_of_autograd():
+    layer = layers.random_layer(6, 5, 0.4, 2, 3)
+    images = layer.input.double().requires_grad_()
+    weight = layer.effective.double().requires_grad_()
+    output = torch.nn.functional.conv2d(images, weight[:, :, None, None])
+    output.backward(layer.grad_output.double())
+    found = layer.gradients()
+    torch.testing.assert_close(found["output"], output)
+    torch.testing.assert_close(found["grad_input"], images.grad)
+    torch.testing.assert_close(found["grad_weight"], weight.grad)
+    torch.testing.assert_close(found["grad_values"], weight.grad[layer.effective != 0])
 
 
 def test_ties_are_part_of_what_selections_are_compared_by():
