@@ -1,0 +1,161 @@
+"""Layers whose edges are data, as torch sees them: opcheck, gradients, compiling and scripting."""
+
+import pytest
+import torch
+from torch.library import opcheck
+
+ops = torch.ops.rewire
+
+# Scripting is in maintenance; torch says so at each use.
+ignore_script_warning = pytest.mark.filterwarnings(
+    "ignore:`torch.jit.*` is deprecated:DeprecationWarning"
+)
+
+LAYOUTS = ("contiguous", "permuted", "empty", "half", "one element")
+
+
+def drawn(*shape, seed=0, dtype=torch.float64):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed)).to(dtype)
+
+
+def layer(layout="contiguous", lines=False):
+    """Input, values, candidates, bias and structure of a layer of 6 to 4 channels."""
+    out, channels = (1, 1) if layout == "one element" else (4, 6)
+    weight = drawn(out, channels, seed=1)
+    structure = ops.select(weight, max(1, weight.numel() // 3))[:5]
+    batch = {"empty": 0, "one element": 1}.get(layout, 3)
+    x = drawn(batch, 5, channels, seed=2) if lines else drawn(batch, channels, 2, 3, seed=2)
+    if layout == "one element":
+        x = x[..., :1, :] if lines else x[..., :1, :1]
+    if layout == "permuted":
+        x = x.transpose(0, -1).contiguous().transpose(0, -1)
+    floating = [x, drawn(structure[1].numel(), seed=3), weight, drawn(out, seed=4)]
+    if layout == "half":
+        floating = [t.half() for t in floating]
+    return [t.requires_grad_() for t in floating], structure
+
+
+@pytest.mark.parametrize("execution", ["sparse", "dense"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_opcheck_layers(layout, execution):
+    for lines, sparse, wired in (
+        (True, ops.sparse_linear, ops.wired_linear),
+        (False, ops.sparse_pointwise, ops.wired_pointwise),
+    ):
+        (x, values, weight, bias), structure = layer(layout, lines)
+        for b in (None, bias):
+            opcheck(sparse, (x, values, b, *structure, execution))
+            for gradient in ("all", "kept"):
+                opcheck(wired, (x, weight, b, *structure, gradient, execution))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_opcheck_parts(layout):
+    (x, values, weight, _), structure = layer(layout)
+    opcheck(ops.edge_values, (weight, *structure[:2]))
+    opcheck(ops.edge_matrix, (values, *structure[:2], weight.shape[1]))
+    grad = torch.zeros(x.shape[0], weight.shape[0], *x.shape[2:], dtype=x.dtype, requires_grad=True)
+    for to_input, to_values in ((True, True), (True, False), (False, True)):
+        opcheck(
+            ops.sparse_pointwise_backward,
+            (grad, x, values, *structure, to_input, to_values, "sparse"),
+        )
+
+
+@pytest.mark.parametrize("execution", ["sparse", "dense"])
+def test_layers_can_be_differentiated_twice(execution):
+    (x, values, weight, bias), structure = layer()
+    for op, w, more in (
+        (ops.sparse_pointwise, values, ()),
+        (ops.wired_pointwise, weight, ("kept",)),
+    ):
+        def apply(x, w, bias):
+            return op(x, w, bias, *structure, *more, execution)
+
+        assert torch.autograd.gradcheck(apply, (x, w, bias))
+        assert torch.autograd.gradgradcheck(apply, (x, w, bias))
+
+
+def test_layers_without_bias_have_gradients():
+    (x, values, weight, _), structure = layer()
+    for gradient in ("all", "kept"):
+        ops.wired_pointwise(x, weight, None, *structure, gradient).sum().backward()
+    ops.sparse_pointwise(x, values, None, *structure).sum().backward()
+    assert x.grad is not None and weight.grad is not None and values.grad is not None
+
+
+def blocks(layout="contiguous", norm="instance", structure=True, dtype=torch.float64):
+    """Arguments of wired_blocks: three blocks over nine channels."""
+    batch, size = {"empty": (0, 3), "one element": (1, 1)}.get(layout, (2, 3))
+    own = 9
+    x = drawn(batch, 2, size, size, seed=1)
+    if layout == "permuted":
+        x = x.transpose(0, 3).contiguous().transpose(0, 3)
+    weight = drawn(9, 9, seed=2)
+    floating = [x, weight, drawn(own, 1, 3, 3, seed=3), drawn(own, seed=4), drawn(own, seed=5)]
+    x, weight, *others = [t.to(dtype).requires_grad_() for t in floating]
+    given = norm == "given"
+    statistics = [drawn(own, seed=6), drawn(own, seed=7).abs() + 0.5] if given else [None, None]
+    statistics = [t if t is None else t.to(dtype) for t in statistics]
+    edges = list(ops.select(weight.detach(), 40)[:5]) if structure else []
+    return [x, weight, edges, *others, *statistics, [2, 5, 9], [2, 5, 7], norm]
+
+
+@pytest.mark.parametrize("norm", ["instance", "batch", "given"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_opcheck_blocks(layout, norm):
+    if layout == "one element" and norm != "given":
+        pytest.skip("one number has no deviation: its gradient is a difference of infinities")
+    if layout == "empty" and norm == "batch":
+        pytest.skip("the mean of no images is NaN, which opcheck takes for a difference")
+    dtype = torch.float16 if layout == "half" else torch.float64
+    for structure in (True, False):
+        opcheck(ops.wired_blocks, (*blocks(layout, norm, structure, dtype), 1e-5, "all", "sparse"))
+
+
+@pytest.mark.parametrize("norm", ["instance", "batch", "given"])
+def test_blocks_gradient(norm):
+    arguments = blocks(norm=norm)
+    tensors = [arguments[i] for i in (0, 1, 3, 4, 5)]
+
+    def apply(x, weight, depthwise, norm_weight, norm_bias):
+        _, _, edges, _, _, _, *rest = arguments
+        given = (x, weight, edges, depthwise, norm_weight, norm_bias, *rest)
+        return ops.wired_blocks(*given, 1e-5, "kept", "sparse")[0]
+
+    assert torch.autograd.gradcheck(apply, tensors)
+    (grad,) = torch.autograd.grad(apply(*tensors).sum(), tensors[0], create_graph=True)
+    with pytest.raises(RuntimeError, match="wired_blocks can be differentiated once"):
+        grad.sum().backward()
+
+
+def test_a_network_compiles():
+    x, weight, _, depthwise, norm_weight, norm_bias, *rest = blocks(dtype=torch.float32)
+
+    def network(x, weight, depthwise, norm_weight, norm_bias):
+        edges = ops.select(weight, 40)[:5]
+        x = ops.wired_blocks(x, weight, list(edges), depthwise, norm_weight, norm_bias, *rest)[0]
+        return ops.wired_linear(x.mean((2, 3)), weight[:3, :2], None, *ops.select(weight[:3, :2], 4)[:5])
+
+    tensors = (x, weight, depthwise, norm_weight, norm_bias)
+    expected = network(*tensors)
+    expected_grads = torch.autograd.grad(expected.square().sum(), tensors)
+    compiled = torch.compile(network, fullgraph=True, backend="aot_eager")
+    actual = compiled(*tensors)
+    assert torch.allclose(actual, expected)
+    for a, b in zip(torch.autograd.grad(actual.square().sum(), tensors), expected_grads):
+        assert torch.allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+@ignore_script_warning
+def test_a_layer_scripts():
+    (x, _, weight, bias), _ = layer()
+
+    @torch.jit.script
+    def apply(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+        s = torch.ops.rewire.select(weight, 8)
+        return torch.ops.rewire.wired_pointwise(x, weight, bias, s[0], s[1], s[2], s[3], s[4])
+
+    effective = ops.keep_strongest(weight, 8)
+    expected = torch.einsum("vu,nuhw->nvhw", effective, x) + bias.view(-1, 1, 1)
+    assert torch.allclose(apply(x, weight, bias), expected)
