@@ -36,6 +36,7 @@ training:
   batch_size: 64
   optimizer: {kind: adam, lr: 0.02}
   schedule: {kind: multistep, milestones: [2, 4], gamma: 0.5}
+execution: sparse  # what auto means is measured, and runs are compared bit for bit
 """
 
 

@@ -1,6 +1,7 @@
 """Training, and what it leaves behind."""
 
 import json
+import re
 import math
 
 import pytest
@@ -46,7 +47,17 @@ def test_folder(trained):
     assert len(events) == 1 and b"loss/train" in events[0].read_bytes()
     resolved = trained("check", folder / "config.yaml").check()
     assert resolved.out == (folder / "config.yaml").read_text()
-    assert "execution: sparse\n" in resolved.out or "execution: dense\n" in resolved.out
+
+
+def test_a_run_keeps_the_execution_that_auto_chose(rewire):
+    rewire.train("run", execution="auto", training__epochs=1).check()
+    config = rewire.path("run", "config.yaml")
+    (chosen,) = re.findall(r"^execution: (sparse|dense)$", config.read_text(), re.M)
+    rewire.train("run", execution="auto", training__epochs=2).check()
+    assert f"execution: {chosen}\n" in config.read_text()
+    other = {"sparse": "dense", "dense": "sparse"}[chosen]
+    result = rewire.train("run", execution=other, training__epochs=3)
+    assert result.status == 4 and "which differs in execution" in result.err
 
 
 def test_checkpoint_is_read_by_torch(trained):
