@@ -64,8 +64,8 @@ void Common::add_to(CLI::App& command, bool takes_config) {
       ->check(CLI::Range(1, 4096));
   command
       .add_option("--execution", execution,
-                  "How wired layers are computed: sparse, dense, or what is faster here;\n"
-                  "a run keeps what it began with")
+                  "How wired layers are computed: sparse, dense, or auto: as the config says,\n"
+                  "else what is faster here; a run keeps what it began with")
       ->capture_default_str()
       ->check(CLI::IsMember({"auto", "sparse", "dense"}));
   command.add_flag("--json", json, "Print the results as one JSON object on standard output");

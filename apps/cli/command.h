@@ -29,7 +29,7 @@ struct Common {
 
   void add_to(CLI::App& command, bool takes_config = true);
 
-  // Applies --threads and --device, and reads the experiment, with `execution` resolved.
+  // Applies --threads and --device, and reads the experiment, with --execution in it.
   config::Experiment experiment() const;
   void apply() const;
   // --data, else $REWIRE_DATA, else ./data.

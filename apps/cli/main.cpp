@@ -6,6 +6,7 @@
 #include <torch/csrc/jit/passes/tensorexpr_fuser.h>
 #include <torch/torch.h>
 
+#include <climits>
 #include <csignal>
 #include <cstdlib>
 #include <new>
@@ -24,13 +25,15 @@ void keep_pages() {
   mallopt(M_TOP_PAD, 64 << 20);
 }
 
-// Threads that wait for each other spin for some ten microseconds, then sleep. OpenMP's default is to
-// spin for milliseconds: where another process has taken a core, a training then takes thirty times as
-// long. The runtime reads this while it loads, before main: hence the second start, once.
+// Threads that wait for each other spin for some ten microseconds, then sleep. OpenMP's default is
+// to spin for milliseconds: where another process has taken a core, a training then takes thirty
+// times as long. The runtime reads this while it loads, before main: hence the second start, once.
 void share_cores(char** argv) {
   if (std::getenv("OMP_WAIT_POLICY") || std::getenv("GOMP_SPINCOUNT")) return;
   setenv("GOMP_SPINCOUNT", "10000", 1);
-  execv("/proc/self/exe", argv);  // where that fails, it is merely slower
+  char path[PATH_MAX] = {};  // under its own name: /proc/self/exe would be a process named exe
+  if (readlink("/proc/self/exe", path, sizeof(path) - 1) > 0) execv(path, argv);
+  // Where that fails, the program is merely slower.
 }
 
 // The profiling executor specialises graphs for shapes that it sees; for these models that costs

@@ -34,10 +34,10 @@ void set_execution(Model& model, const std::string& execution) {
 std::string faster_execution(const Model& model) {
   double edges = 0, readable = 0;
   for (const Wiring& wiring : model.wirings) {
-    edges += edges_kept(model, wiring).sum().item<double>();
+    edges += edges_in_use(model, wiring).sum().item<double>();
     readable += wiring.readable.sum().item<double>();
   }
-  return ops::faster_execution(std::min(1.0, edges / readable));
+  return ops::faster_execution(edges / std::max(1.0, readable));
 }
 
 jit::Module wiring_module(const Model& model, const Wiring& wiring) {

@@ -1,8 +1,10 @@
 // Sparse or dense: which is faster on this machine.
 #include <ATen/ops/arange.h>
+#include <c10/core/impl/LocalDispatchKeySet.h>
 #include <c10/core/InferenceMode.h>
 #include <c10/util/Exception.h>
 
+#include <algorithm>
 #include <chrono>
 #include <limits>
 #include <string>
@@ -32,6 +34,7 @@ double measure_crossover() {
   constexpr int64_t kChannels = 256, kBatch = 16, kPlaces = 64;
   constexpr double kDensity = 0.4;
   const c10::InferenceMode no_gradient;
+  const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
   // Any numbers will do, but random ones: those would be missing from the caller's sequence.
   const auto numbers = [](at::IntArrayRef shape) {
     return at::arange(c10::multiply_integers(shape), at::kFloat).sin_().view(shape);

@@ -1,6 +1,7 @@
 #include "ops/pointwise.h"
 
 #include <ATen/ops/matmul.h>
+#include <c10/core/impl/LocalDispatchKeySet.h>
 #include <c10/util/Exception.h>
 
 #include "ops/check.h"
@@ -11,23 +12,44 @@ namespace rewire::ops {
 
 using at::Tensor;
 
-void check_pointwise(const char* op, const Tensor& input, const Tensor& values,
-                     const std::optional<Tensor>& bias, const Structure& structure,
-                     std::string_view execution) {
+namespace {
+
+void check_vector(const char* op, const char* name, const Tensor& tensor, const c10::SymInt& size,
+                  const char* size_name, const Tensor& like) {
+  check_dtype(op, name, tensor, like);
+  TORCH_CHECK(tensor.dim() == 1 && tensor.sym_size(0) == size, op, ": expected ", name,
+              " of shape [", size_name, " = ", size, "], got ", tensor.sym_sizes());
+  check_device(op, name, tensor, like);
+}
+
+// What does not depend on where the weights are.
+void check_layer(const char* op, const Tensor& input, const std::optional<Tensor>& bias,
+                 const Structure& structure, std::string_view execution) {
   check_floating(op, "input", input);
   TORCH_CHECK(input.dim() >= 2, op, ": expected input of shape [batch, in, ...], got ",
               input.sym_sizes());
-  const auto check_vector = [&](const char* name, const Tensor& tensor, const c10::SymInt& size,
-                                const char* size_name) {
-    check_dtype(op, name, tensor, input);
-    TORCH_CHECK(tensor.dim() == 1 && tensor.sym_size(0) == size, op, ": expected ", name,
-                " of shape [", size_name, " = ", size, "], got ", tensor.sym_sizes());
-    check_device(op, name, tensor, input);
-  };
   const c10::SymInt out = check_structure(op, structure, input.sym_size(1), input);
-  check_vector("values", values, structure.columns.sym_size(0), "num_edges");
-  if (bias) check_vector("bias", *bias, out, "out");
+  if (bias) check_vector(op, "bias", *bias, out, "out", input);
   check_execution(op, execution);
+}
+
+}  // namespace
+
+void check_pointwise(const char* op, const Tensor& input, const Tensor& values,
+                     const std::optional<Tensor>& bias, const Structure& structure,
+                     std::string_view execution) {
+  check_layer(op, input, bias, structure, execution);
+  check_vector(op, "values", values, structure.columns.sym_size(0), "num_edges", input);
+}
+
+void check_wired(const char* op, const Tensor& input, const Tensor& weight,
+                 const std::optional<Tensor>& bias, const Structure& structure,
+                 std::string_view gradient, std::string_view execution) {
+  check_layer(op, input, bias, structure, execution);
+  check_dtype(op, "weight", weight, input);
+  check_device(op, "weight", weight, input);
+  check_candidates(op, weight, structure.row_offsets, input.sym_size(1));
+  check_gradient(op, gradient);
 }
 
 void check_grad_output(const char* op, const Tensor& grad_output, const Tensor& input,
@@ -84,6 +106,7 @@ Tensor grad_of_bias(const Tensor& grad_output) {
 
 Tensor grad_of_candidates(const Tensor& grad_output, const Tensor& input) {
   const auto by_channel = [](const Tensor& tensor) { return tensor.transpose(0, 1).flatten(1); };
+  const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
   return at::matmul(by_channel(grad_output), by_channel(input).t());
 }
 

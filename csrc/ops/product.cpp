@@ -8,6 +8,7 @@
 #include <ATen/ops/mm.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/Parallel.h>
+#include <c10/core/impl/LocalDispatchKeySet.h>
 
 #include <algorithm>
 #include <vector>
@@ -96,8 +97,9 @@ Tensor multiply_sparse(const kernels::Edges& edges, const Tensor& input, const T
   if (out.numel() == 0) return out;
   AT_DISPATCH_FLOATING_TYPES(input.scalar_type(), "product", [&] {
     const auto* weights = values.const_data_ptr<scalar_t>();
+    const int64_t stride = source_stride(columns, sizeof(scalar_t));
     const auto stream = kernels::stream_edges<scalar_t>(
-        edges, source_stride(columns, sizeof(scalar_t)),
+        edges, stride, kernels::panel_bits(edges, stride),
         [&](int64_t, int64_t, int64_t e) { return weights[order ? order[e] : e]; });
     multiply(stream, columns, input, bias, out);
   });
@@ -139,13 +141,14 @@ Tensor grad_values_sparse(const Tensor& grad, const Tensor& input, const Structu
   const int64_t targets = grad.size(1);
   AT_DISPATCH_FLOATING_TYPES(input.scalar_type(), "product_grad_values", [&] {
     auto* to = out.mutable_data_ptr<scalar_t>();
+    const int64_t stride = source_stride(columns, sizeof(scalar_t));
+    const int bits = kernels::panel_bits(by_output(structure), stride);
     for_each_share(targets, [&](int64_t first, int64_t last) {
       kernels::Edges edges = by_output(structure);
       edges.first_target = first;
       edges.num_targets = last - first;
-      const auto stream =
-          kernels::stream_edges<scalar_t>(edges, source_stride(columns, sizeof(scalar_t)),
-                                          [](int64_t, int64_t, int64_t) { return scalar_t{0}; });
+      const auto stream = kernels::stream_edges<scalar_t>(
+          edges, stride, bits, [](int64_t, int64_t, int64_t) { return scalar_t{0}; });
       std::vector<scalar_t> sums(stream.edges.size());
       add_grad_edges(stream, columns, input, grad, first, sums.data());
       for (size_t i = 0; i < sums.size(); ++i) to[stream.positions[i]] = sums[i];
@@ -154,9 +157,11 @@ Tensor grad_values_sparse(const Tensor& grad, const Tensor& input, const Structu
   return out;
 }
 
-// The dense layer that torch itself is fastest with: weight [out, in].
+// The dense layer that torch itself is fastest with: weight [out, in]. In the dtype of its
+// arguments, as the sparse one is, under autocast too.
 Tensor multiply_dense(const Tensor& input, const Tensor& weight,
                       const std::optional<Tensor>& bias) {
+  const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
   if (input.size(2) == 1) {
     return at::linear(input.squeeze(2), weight, bias.value_or(Tensor())).unsqueeze(2);
   }
@@ -167,6 +172,7 @@ Tensor multiply_dense(const Tensor& input, const Tensor& weight,
 
 // grad [batch, out, places], input [batch, in, places] -> [out, in]
 Tensor grad_weight_dense(const Tensor& grad, const Tensor& input) {
+  const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
   if (input.size(2) == 1) return at::mm(grad.squeeze(2).t(), input.squeeze(2));
   // The weight gradient asks for the weight's shape alone.
   const Tensor weight = at::empty({grad.size(1), input.size(1), 1, 1}, input.options());

@@ -2,12 +2,12 @@
 // dispatcher, so that autograd, InferenceMode and other devices work as for torch's own.
 //
 // What holds for all of them: no output aliases an input, nothing is changed in place, no random
-// number is drawn, nothing is remembered between calls. Results are the same bits at every number
-// of threads. A weight is floating: float32, float64, float16 or bfloat16; any strides. Each throws
-// c10::Error where its contract is broken, and, on the CPU, where a weight holds NaN, naming the
-// place: row = index in the first dimension, column = flat index within it. On CUDA nothing waits
-// for the device, and so no value is looked at by the host: NaN counts as the largest magnitude,
-// and shows in what is computed from it.
+// number is drawn, nothing is remembered between calls, but what `auto` measured. Results are the same
+// bits at every number of threads, where nothing else is said. A weight is floating: float32, float64,
+// float16 or bfloat16; any strides. Each throws c10::Error where its contract is broken. The ops that
+// choose edges throw, on the CPU, where a weight holds NaN, naming the place: row = index in the first
+// dimension, column = flat index within it; on CUDA nothing waits for the device, and so no value is
+// looked at by the host: NaN counts as the largest magnitude, and shows in what is computed from it.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -100,7 +100,7 @@ std::string faster_execution(double density);
 at::Tensor sparse_pointwise(const at::Tensor& input, const at::Tensor& values,
                             const std::optional<at::Tensor>& bias, const Structure& structure,
                             std::string_view execution = "auto");
-// The same with channels last: input [*, in], out [*, out].
+// The same with the channels last: input [*, in], out [*, out].
 at::Tensor sparse_linear(const at::Tensor& input, const at::Tensor& values,
                          const std::optional<at::Tensor>& bias, const Structure& structure,
                          std::string_view execution = "auto");
@@ -115,6 +115,7 @@ at::Tensor sparse_linear(const at::Tensor& input, const at::Tensor& values,
 at::Tensor wired_pointwise(const at::Tensor& input, const at::Tensor& weight,
                            const std::optional<at::Tensor>& bias, const Structure& structure,
                            std::string_view gradient = "all", std::string_view execution = "auto");
+// The same with the channels last: input [*, in], out [*, out].
 at::Tensor wired_linear(const at::Tensor& input, const at::Tensor& weight,
                         const std::optional<at::Tensor>& bias, const Structure& structure,
                         std::string_view gradient = "all", std::string_view execution = "auto");

@@ -15,6 +15,8 @@ Tensor sparse_linear_any(const Tensor& input, const Tensor& values,
                          const Tensor& columns, const Tensor& column_offsets, const Tensor& rows,
                          const Tensor& order, std::string_view execution) {
   const Tensor maps = as_maps("sparse_linear", input, column_offsets);
+  check_pointwise("sparse_linear", maps, values, bias,
+                  {row_offsets, columns, column_offsets, rows, order}, execution);
   return as_lines(sparse_pointwise(maps, values, bias,
                                    {row_offsets, columns, column_offsets, rows, order}, execution),
                   input);

@@ -24,7 +24,7 @@ void check_edges(const char* op, const Structure& structure);
 // The same of the rows alone.
 void check_rows(const char* op, const at::Tensor& row_offsets, const at::Tensor& columns,
                 int64_t in);
-// columns [edges] of a CSR, on the device of `like`.
+// columns is int32 [num_edges], on the device of `like`.
 void check_columns(const char* op, const at::Tensor& columns, const at::Tensor& like);
 
 Structure contiguous(const Structure& structure);

@@ -6,6 +6,8 @@
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
+#include <algorithm>
+
 #include "kernels/cpu/sparse_product.h"
 #include "ops/check.h"
 #include "ops/dispatch.h"
@@ -118,11 +120,22 @@ void check_forward(const Tensor& input, const Tensor& weight, at::TensorList str
   check_vector(kOp, "variance", *variance, {own}, weight);
 }
 
+// Of the candidates that the blocks read.
+double density(const BlocksCall& call) {
+  double edges = 0, readable = 0;
+  for (int64_t i = 0; i < call.num_blocks(); ++i) {
+    const kernels::Edges block = call.edges_of(i);
+    block.for_each([&](int64_t, int64_t, int64_t) { ++edges; });
+    readable += double(block.num_targets) * double(block.num_sources);
+  }
+  return edges / readable;
+}
+
 BlocksCall call_of(const Tensor& weight, at::TensorList structure, const Tensor& depthwise,
                    const Tensor& norm_weight, const Tensor& norm_bias, at::IntArrayRef ends,
                    at::IntArrayRef targets, std::string_view norm, double eps,
                    std::string_view execution, const char* op) {
-  BlocksCall call{.weight = summable(weight).flatten(1),
+  BlocksCall call{.weight = summable(weight).flatten(1).detach(),
                   .structure = std::nullopt,
                   .depthwise = summable(depthwise).flatten(1),
                   .norm_weight = summable(norm_weight),
@@ -138,12 +151,7 @@ BlocksCall call_of(const Tensor& weight, at::TensorList structure, const Tensor&
   call.structure =
       contiguous({structure[0], structure[1], structure[2], structure[3], structure[4]});
   check_edges(op, *call.structure);
-  double readable = 0;
-  for (int64_t i = 0; i < call.num_blocks(); ++i) {
-    readable += double(call.size(i)) * double(call.channels() - call.targets[i]);
-  }
-  const double density = std::min(1.0, double(call.structure->columns.numel()) / readable);
-  call.execution = resolve_execution(execution, density);
+  call.execution = resolve_execution(execution, density(call));
   return call;
 }
 
@@ -193,6 +201,17 @@ Outputs forward_meta(const Tensor& input, const Tensor& weight, at::TensorList s
               options)};
 }
 
+void check_backward(const Tensor& grad_output, const Tensor& weight, int64_t in_channels,
+                    at::IntArrayRef targets) {
+  check_dtype(kBackward, "grad_output", grad_output, weight);
+  check_device(kBackward, "grad_output", grad_output, weight);
+  const c10::SymInt outputs = weight.sym_size(0) - targets.back();
+  TORCH_CHECK(grad_output.dim() == 4 && grad_output.sym_size(1) == outputs, kBackward,
+              ": expected grad_output of shape [batch, ", outputs, ", height, width], got ",
+              grad_output.sym_sizes());
+  check_count(kBackward, "in_channels", in_channels, weight.sym_size(0));
+}
+
 // mean, variance and state are those that forward returned, or was given.
 Gradients backward_cpu(const Tensor& grad_output, const Tensor& weight, at::TensorList structure,
                        const Tensor& depthwise, const Tensor& norm_weight, const Tensor& norm_bias,
@@ -202,15 +221,10 @@ Gradients backward_cpu(const Tensor& grad_output, const Tensor& weight, at::Tens
                        std::string_view execution) {
   check_common(kBackward, weight, structure, depthwise, norm_weight, norm_bias, ends, targets, norm,
                gradient, execution);
+  check_backward(grad_output, weight, in_channels, targets);
   const BlocksCall call = call_of(weight, structure, depthwise, norm_weight, norm_bias, ends,
                                   targets, norm, eps, execution, kBackward);
-  check_dtype(kBackward, "grad_output", grad_output, weight);
-  TORCH_CHECK(grad_output.dim() == 4 && grad_output.size(1) == call.outputs(), kBackward,
-              ": expected grad_output of shape [batch, ", call.outputs(), ", height, width], got ",
-              grad_output.sizes());
   const StateLayout layout(grad_output.size(0), grad_output.size(2), grad_output.size(3));
-  TORCH_CHECK(in_channels >= 0 && in_channels <= call.channels(), kBackward,
-              ": expected in_channels in [0, ", call.channels(), "], got ", in_channels);
   const Tensor like = at::empty({0}, weight.options().dtype(summing_dtype(weight)));
   check_vector(kBackward, "state", state, {layout.chunks, call.channels(), layout.stride}, like);
   std::vector<c10::SymInt> moments{call.own()};
@@ -233,6 +247,7 @@ Gradients backward_meta(const Tensor& grad_output, const Tensor& weight, at::Ten
                         double, std::string_view gradient, std::string_view execution) {
   check_common(kBackward, weight, structure, depthwise, norm_weight, norm_bias, ends, targets, norm,
                gradient, execution);
+  check_backward(grad_output, weight, in_channels, targets);
   const auto sizes = grad_output.sym_sizes();
   return {at::empty_symint({sizes[0], in_channels, sizes[2], sizes[3]}, grad_output.options()),
           at::empty_symint(weight.sym_sizes(), weight.options()),
@@ -338,6 +353,11 @@ Gradients backward_autograd(const Tensor& grad_output, const Tensor& weight,
   return {grads[0], grads[1], grads[2], grads[3], grads[4]};
 }
 
+void refuse(const c10::OperatorHandle& op, torch::jit::Stack*) {
+  TORCH_CHECK(false, op.operator_name().name.substr(sizeof("rewire::") - 1),
+              ": expected tensors on the CPU, got CUDA: it has no CUDA kernels in this version");
+}
+
 }  // namespace
 
 Outputs wired_blocks(const Tensor& input, const Tensor& weight, at::TensorList structure,
@@ -353,6 +373,10 @@ Outputs wired_blocks(const Tensor& input, const Tensor& weight, at::TensorList s
 TORCH_LIBRARY_IMPL(rewire, CPU, m) {
   m.impl("wired_blocks", forward_cpu);
   m.impl("wired_blocks_backward", backward_cpu);
+}
+TORCH_LIBRARY_IMPL(rewire, CUDA, m) {
+  m.impl("wired_blocks", torch::CppFunction::makeFromBoxedFunction<&refuse>());
+  m.impl("wired_blocks_backward", torch::CppFunction::makeFromBoxedFunction<&refuse>());
 }
 TORCH_LIBRARY_IMPL(rewire, Meta, m) {
   m.impl("wired_blocks", forward_meta);

@@ -3,12 +3,15 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <algorithm>
+#include <optional>
 #include <string_view>
 #include <tuple>
 #include <vector>
 
 #include "ops/product.h"
 #include "ops/rewire.h"
+#include "ops/structure.h"
 
 namespace rewire::ops {
 
@@ -33,6 +36,15 @@ struct BlocksCall {
   int64_t begin(int64_t block) const { return block == 0 ? 0 : ends[block - 1]; }
   int64_t size(int64_t block) const { return ends[block] - begin(block); }
   int64_t outputs() const { return channels() - targets.back(); }
+  // Of the structure: by output, targets are the channels from targets[block] on.
+  kernels::Edges edges_of(int64_t block) const {
+    kernels::Edges edges = by_output(*structure);
+    edges.first_target = targets[block];
+    edges.num_targets = channels() - targets[block];
+    edges.first_source = column(block);
+    edges.num_sources = size(block);
+    return edges;
+  }
   // Column of the weight that belongs to the first channel of a block.
   int64_t column(int64_t block) const { return weight.size(1) - own() + begin(block); }
 };

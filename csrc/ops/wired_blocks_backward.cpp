@@ -219,8 +219,8 @@ class Backward {
       const T scale = weight[c] * inverse;
       share.norm_weight[c] += share.of_scaled[c] * inverse;
       share.norm_bias[c] += share.of_shift[c];
-      share.by[c] = {.grad = scale,
-                     .x = given ? T{0} : -scale * inverse * inverse * share.of_scaled[c] / count,
+      share.by[c] = {.of_grad = scale,
+                     .of_x = given ? T{0} : -scale * inverse * inverse * share.of_scaled[c] / count,
                      .mean = mean_[at + c],
                      .plus = given ? T{0} : -scale * share.of_shift[c] / count};
     }

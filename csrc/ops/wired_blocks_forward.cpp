@@ -25,7 +25,7 @@ constexpr double kNoMean = std::numeric_limits<double>::quiet_NaN();
 template <typename T>
 struct Workspace {
   kernels::MapScratch<T> maps;
-  std::vector<T> scale, shift, deviation;
+  std::vector<T> scale, shift;
   Tensor z;    // [largest block, stride]
   Tensor out;  // [outputs, stride]
 
@@ -33,7 +33,6 @@ struct Workspace {
       : maps(layout.height, layout.width),
         scale(call.own()),
         shift(call.own()),
-        deviation(call.own()),
         z(at::zeros({largest_block(call), layout.stride}, options)),
         out(at::empty({call.outputs(), layout.stride}, options)) {}
 };
@@ -48,8 +47,8 @@ class Forward {
         input_(input),
         results_(results),
         state_(results.state.mutable_data_ptr<T>()),
-        mean_(results.mean.mutable_data_ptr<T>()),
-        variance_(results.variance.mutable_data_ptr<T>()),
+        mean_(statistics(results.mean)),
+        variance_(statistics(results.variance)),
         edges_(call, layout.stride, Direction::kForward) {}
 
   void run() {
@@ -71,6 +70,12 @@ class Forward {
   }
 
  private:
+  // Given ones are read alone.
+  T* statistics(const Tensor& tensor) const {
+    return call_.statistics == Statistics::kGiven ? const_cast<T*>(tensor.const_data_ptr<T>())
+                                                  : tensor.mutable_data_ptr<T>();
+  }
+
   template <typename F>
   void for_each_chunk(F&& f) {
     at::parallel_for(0, layout_.chunks, 1, [&](int64_t begin, int64_t end) {

@@ -74,15 +74,20 @@ class BlockEdges {
  private:
   kernels::EdgeStream<T> stream(int64_t block, int64_t stride) const {
     const bool forward = direction_ == Direction::kForward;
-    kernels::Edges edges = forward ? by_output(*call_.structure) : by_input(*call_.structure);
+    kernels::Edges edges = call_.edges_of(block);
+    if (!forward) {
+      const kernels::Edges by_row = edges;
+      edges = by_input(*call_.structure);
+      edges.first_target = by_row.first_source;
+      edges.num_targets = by_row.num_sources;
+      edges.first_source = by_row.first_target;
+      edges.num_sources = by_row.num_targets;
+    }
     const int64_t target = call_.targets[block], column = call_.column(block);
-    edges.first_target = forward ? target : column;
-    edges.num_targets = forward ? call_.channels() - target : call_.size(block);
-    edges.first_source = forward ? column : target;
-    edges.num_sources = forward ? call_.size(block) : call_.channels() - target;
     const T* weight = call_.weight.template const_data_ptr<T>();
     const int64_t width = call_.weight.size(1);
-    return kernels::stream_edges<T>(edges, stride, [&](int64_t to, int64_t from, int64_t) {
+    const int bits = kernels::panel_bits(edges, stride);
+    return kernels::stream_edges<T>(edges, stride, bits, [&](int64_t to, int64_t from, int64_t) {
       const int64_t row = (forward ? to : from) + target;
       return weight[row * width + (forward ? from : to) + column];
     });

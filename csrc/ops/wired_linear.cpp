@@ -16,6 +16,8 @@ Tensor wired_linear_any(const Tensor& input, const Tensor& weight,
                         const Tensor& order, std::string_view gradient,
                         std::string_view execution) {
   const Tensor maps = as_maps("wired_linear", input, column_offsets);
+  check_wired("wired_linear", maps, weight, bias,
+              {row_offsets, columns, column_offsets, rows, order}, gradient, execution);
   return as_lines(
       wired_pointwise(maps, weight, bias, {row_offsets, columns, column_offsets, rows, order},
                       gradient, execution),

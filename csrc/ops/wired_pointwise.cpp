@@ -20,22 +20,12 @@ using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 using Bias = std::optional<Tensor>;
 
-void check(const Tensor& input, const Tensor& weight, const Tensor& row_offsets,
-           std::string_view gradient, std::string_view execution) {
-  check_floating("wired_pointwise", "input", input);
-  TORCH_CHECK(input.dim() >= 2, "wired_pointwise: expected input of shape [batch, in, ...], got ",
-              input.sym_sizes());
-  check_dtype("wired_pointwise", "weight", weight, input);
-  check_candidates("wired_pointwise", weight, row_offsets, input.sym_size(1));
-  check_gradient("wired_pointwise", gradient);
-  check_execution("wired_pointwise", execution);
-}
-
 Tensor forward_any(const Tensor& input, const Tensor& weight, const Bias& bias,
                    const Tensor& row_offsets, const Tensor& columns, const Tensor& column_offsets,
                    const Tensor& rows, const Tensor& order, std::string_view gradient,
                    std::string_view execution) {
-  check(input, weight, row_offsets, gradient, execution);
+  check_wired("wired_pointwise", input, weight, bias,
+              {row_offsets, columns, column_offsets, rows, order}, gradient, execution);
   return sparse_pointwise(input, edge_values(weight, row_offsets, columns), bias,
                           {row_offsets, columns, column_offsets, rows, order}, execution);
 }

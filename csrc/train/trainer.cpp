@@ -67,7 +67,8 @@ class Training {
       throw CheckpointError(notes_.front() +
                             "; no other checkpoint is whole; start over with --resume never");
     }
-    set_execution(models::faster_execution(state_.model));
+    set_execution(experiment_.execution == "auto" ? models::faster_execution(state_.model)
+                                                  : experiment_.execution);
     folder_.clear();
     save_checkpoint(folder_.checkpoint("init"), experiment_, state_);
   }

@@ -52,24 +52,28 @@ struct EdgeStream {
 };
 
 // log2 of the rows of a panel. 128 rows of 64 float32 columns are 32 KB, two thirds of a first
-// cache; but a target that has hardly an edge in a panel costs more than the second cache does.
-inline int panel_bits(const Edges& edges, int64_t num_edges) {
-  constexpr int64_t kFewestEdges = 6;
+// cache; but a target that has hardly an edge in a panel costs more than the second cache does. A
+// panel's elements have 32-bit offsets.
+inline int panel_bits(const Edges& edges, int64_t source_stride) {
+  constexpr int64_t kFewestEdges = 6, kMostElements = int64_t{1} << 31;
+  int64_t num_edges = 0;
+  edges.for_each([&](int64_t, int64_t, int64_t) { ++num_edges; });
   int bits = 7;
-  while ((int64_t{1} << bits) < edges.num_sources &&
+  while (bits > 0 && source_stride > kMostElements >> bits) --bits;
+  while ((int64_t{1} << bits) < edges.num_sources && source_stride <= kMostElements >> (bits + 1) &&
          (num_edges << bits) < kFewestEdges * edges.num_targets * edges.num_sources) {
     ++bits;
   }
   return bits;
 }
 
-// The stream of `edges` over rows `source_stride` elements apart; weight_of(target, source,
-// position) is the weight of an edge. O(edges + panels * targets).
+// The stream of `edges` over rows `source_stride` elements apart, in panels of 2^bits of them;
+// weight_of(target, source, position) is the weight of an edge. The sum of an edge's gradient
+// depends on the panels: who shares targets among threads takes the bits of all. O(edges + panels *
+// targets).
 template <typename T, typename WeightOf>
-EdgeStream<T> stream_edges(const Edges& edges, int64_t source_stride, WeightOf&& weight_of) {
-  int64_t num_edges = 0;
-  edges.for_each([&](int64_t, int64_t, int64_t) { ++num_edges; });
-  const int bits = panel_bits(edges, num_edges);
+EdgeStream<T> stream_edges(const Edges& edges, int64_t source_stride, int bits,
+                           WeightOf&& weight_of) {
   const auto place_of = [&](int64_t target, int64_t source) {
     return (source >> bits) * edges.num_targets + target;
   };
@@ -84,8 +88,8 @@ EdgeStream<T> stream_edges(const Edges& edges, int64_t source_stride, WeightOf&&
   });
   for (size_t i = 1; i < stream.starts.size(); ++i) stream.starts[i] += stream.starts[i - 1];
 
-  stream.edges.resize(num_edges);
-  stream.positions.resize(num_edges);
+  stream.edges.resize(stream.starts.back());
+  stream.positions.resize(stream.starts.back());
   std::vector<uint32_t> next(stream.starts.begin(), stream.starts.end() - 1);
   const int64_t in_panel = (int64_t{1} << bits) - 1;
   edges.for_each([&](int64_t target, int64_t source, int64_t position) {

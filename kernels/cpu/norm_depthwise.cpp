@@ -170,7 +170,7 @@ void add_backward(const Rows<const T>& x, const Rows<const T>& grad, const NormB
   for (int64_t c = 0; c < x.count; ++c) {
     const T *from = x.data + c * x.stride, *da = grad.data + c * grad.stride;
     T* to = out.data + c * out.stride;
-    const auto of_grad = hn::Set(d, by[c].grad), of_x = hn::Set(d, by[c].x);
+    const auto of_grad = hn::Set(d, by[c].of_grad), of_x = hn::Set(d, by[c].of_x);
     const auto mean = hn::Set(d, by[c].mean), plus = hn::Set(d, by[c].plus);
     int64_t p = 0;
     for (; p + lanes <= places; p += lanes) {
@@ -179,7 +179,7 @@ void add_backward(const Rows<const T>& x, const Rows<const T>& grad, const NormB
       hn::StoreU(hn::Add(hn::LoadU(d, to + p), more), d, to + p);
     }
     for (; p < places; ++p) {
-      to[p] += da[p] * by[c].grad + ((from[p] - by[c].mean) * by[c].x + by[c].plus);
+      to[p] += da[p] * by[c].of_grad + ((from[p] - by[c].mean) * by[c].of_x + by[c].plus);
     }
   }
 }

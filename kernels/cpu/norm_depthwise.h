@@ -80,18 +80,18 @@ struct NormDepthwiseSums {
   T* scaled = nullptr;  // [count] of da * (x - mean)
 };
 
-// From dz to da, the gradient of a, which may take the place of dz; and z once more, as it was.
+// From dz, in the rows `grad`, to da, the gradient of a, in its place; and z once more, as it was.
 template <typename T>
 void norm_depthwise_backward(const Rows<const T>& x, const Norm<T>& norm, const T* taps,
                              MapScratch<T>& scratch, const Rows<T>& z, const Rows<T>& grad,
                              const NormDepthwiseSums<T>& sums);
 
 // The gradient of x, by channel: from that of a, and from the statistics that are functions of x.
-//   out += grad * grad + (x - mean) * x + plus
+//   out += of_grad * grad + of_x * (x - mean) + plus
 template <typename T>
 struct NormBackward {
-  T grad;
-  T x;
+  T of_grad;
+  T of_x;
   T mean;
   T plus;
 };

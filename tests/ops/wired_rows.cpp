@@ -120,29 +120,32 @@ std::vector<Refusal> refused_structures(const std::string& op, const Values& fir
     return arguments;
   };
   using S = ops::Structure;
-  const std::string expected = op + ": expected ";
-  return {
-      {with(&S::columns, ints({1, 0})), expected + "rows of shape [num_edges = 2], got [3]"},
-      {with(&S::row_offsets, kEdges.row_offsets.to(torch::kLong)),
-       expected + "row_offsets of dtype Int, got Long"},
-      {with(&S::column_offsets, ints({0, 1})),
-       expected + "column_offsets of shape [in + 1 = 4], got [2]"},
-      {with(&S::row_offsets, ints({1, 1, 3})), expected + "row_offsets[0] to be 0, got 1", false},
-      {with(&S::row_offsets, ints({0, 4, 3})), expected + "row_offsets to ascend, got 0 and 4 at 0",
-       false},
-      {with(&S::columns, ints({1, 0, 3})),
-       expected + "columns in [0, 3) and ascending in each list, got 3 at 2", false},
-      {with(&S::columns, ints({1, 2, 0})),
-       expected + "columns in [0, 3) and ascending in each list, got 0 at 2", false},
-      {with(&S::rows, ints({0, 0, 1})),
-       expected + "order[0] to be the position of the edge from 0 to 0, got 1", false},
-      {with(&S::order, ints({1, 0, 7})),
-       expected + "order[2] to be the position of the edge from 2 to 1, got 7", false}};
+  const std::string expected = op + ": expected ", found = "sparse_pointwise: expected ";
+  return {{with(&S::columns, ints({1, 0})), expected + "rows of shape [num_edges = 2], got [3]"},
+          {with(&S::row_offsets, kEdges.row_offsets.to(torch::kLong)),
+           expected + "row_offsets of dtype Int, got Long"},
+          {with(&S::column_offsets, ints({0, 1})),
+           expected + "column_offsets of shape [in + 1 = 4], got [2]"},
+          {with(&S::row_offsets, ints({1, 1, 3})), found + "row_offsets[0] to be 0, got 1", false},
+          {with(&S::row_offsets, ints({0, 4, 3})),
+           found + "row_offsets to ascend, got 0 and 4 at 0", false},
+          {with(&S::columns, ints({1, 0, 3})),
+           found + "columns in [0, 3) and ascending in each list, got 3 at 2", false},
+          {with(&S::columns, ints({1, 2, 0})),
+           found + "columns in [0, 3) and ascending in each list, got 0 at 2", false},
+          {with(&S::rows, ints({0, 0, 1})),
+           found + "order[0] to be the position of the edge from 0 to 0, got 1", false},
+          {with(&S::order, ints({1, 0, 7})),
+           found + "order[2] to be the position of the edge from 2 to 1, got 7", false}};
 }
 
 Op sparse_row(const std::string& name, const std::string& execution) {
   const bool lines = name == "sparse_linear";
-  Op op{.name = name, .gradient = Gradient::kDerivative, .launches_kernels = false, .sums = true};
+  Op op{.name = name,
+        .gradient = Gradient::kDerivative,
+        .launches_kernels = false,
+        .any_threads = execution == "sparse",
+        .sums = true};
   op.reference = [lines](const Values& a) -> Values {
     const Tensor input = a[0].toTensor();
     const Tensor matrix =
@@ -150,8 +153,8 @@ Op sparse_row(const std::string& name, const std::string& execution) {
     return {apply(matrix, input, optional(a[2]), lines)};
   };
   op.samples = layers(lines, {execution}, values_of);
-  const std::string expected = "sparse_pointwise: expected ";
-  op.refusals = refused_structures("sparse_pointwise", {kInput, kValues, c10::IValue()});
+  const std::string expected = name + ": expected ";
+  op.refusals = refused_structures(name, {kInput, kValues, c10::IValue()});
   const auto with = [](const Tensor& input, const Tensor& values, const c10::IValue& bias,
                        const std::string& word) {
     Values arguments{input, values, bias};
@@ -181,6 +184,7 @@ Op sparse_backward_row(const std::string& execution) {
   Op op{.name = "sparse_pointwise_backward",
         .gradient = Gradient::kDerivative,
         .launches_kernels = false,
+        .any_threads = execution == "sparse",
         .sums = true};
   op.reference = [](const Values& a) -> Values {
     const Tensor grad = a[0].toTensor(), input = a[1].toTensor(), values = a[2].toTensor();
@@ -224,6 +228,7 @@ Op wired_row(const std::string& name, const std::string& gradient, const std::st
   Op op{.name = name,
         .gradient = gradient == "all" ? Gradient::kStraightThrough : Gradient::kDerivative,
         .launches_kernels = false,
+        .any_threads = execution == "sparse",
         .sums = true};
   op.reference = [lines](const Values& a) -> Values {
     const Tensor input = a[0].toTensor(), weight = a[1].toTensor();
@@ -240,7 +245,7 @@ Op wired_row(const std::string& name, const std::string& gradient, const std::st
     arguments.insert(arguments.end(), {word, "sparse"});
     return arguments;
   };
-  const std::string expected = "wired_pointwise: expected ";
+  const std::string expected = name + ": expected ";
   op.refusals = {
       {with(kWeight.t(), "all"), expected + "weight of shape [out = 2, in = 3], got [3, 2]"},
       {with(kWeight.to(torch::kFloat), "all"), expected + "weight of dtype Double, got Float"},
@@ -392,6 +397,7 @@ Op blocks_row(const std::string& norm, const std::string& gradient, const std::s
         .on_cuda = false,
         .steps = 20,  // a norm divides by what may be small
         .untold = 1,  // the state
+        .any_threads = execution == "sparse",
         .sums = true};
   if (norm == "given") op.gradient = Gradient::kStraightThrough;  // none to the statistics
   op.reference = blocks_reference;

@@ -159,3 +159,12 @@ def test_a_layer_scripts():
     effective = ops.keep_strongest(weight, 8)
     expected = torch.einsum("vu,nuhw->nvhw", effective, x) + bias.view(-1, 1, 1)
     assert torch.allclose(apply(x, weight, bias), expected)
+
+
+def test_autocast_leaves_the_dtype_alone():
+    (x, values, _, bias), structure = layer()
+    single = [t.detach().float() for t in (x, values, bias)]
+    with torch.autocast("cpu", torch.bfloat16):
+        sparse, dense = (ops.sparse_pointwise(*single, *structure, e) for e in ("sparse", "dense"))
+    assert sparse.dtype == dense.dtype == torch.float32
+    assert torch.allclose(sparse, dense, rtol=1e-5, atol=1e-6)

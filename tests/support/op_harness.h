@@ -38,6 +38,7 @@ struct Op {
   bool on_cuda = true;           // or on the CPU alone
   int steps = 1;                 // of rounding, where results are sums of sums
   int untold = 0;                // last results that the reference does not give
+  bool any_threads = true;       // the same bits at every number of threads, or at each
   bool sums = false;             // results are rounded sums: close to the reference, not the same
   // Slow, obvious and differentiable, of torch's own ops alone; it returns the results' dtypes.
   std::function<Values(const Values&)> reference;
@@ -57,7 +58,7 @@ void check_shapes(const Op& op);     // Meta: what the CPU gives, without its va
 void check_refusals(const Op& op);   // the message; in InferenceMode, on Meta and CUDA too
 void check_purity(const Op& op);     // changes no argument and returns none
 void check_determinism(
-    const Op& op);  // any number of threads, sums at each; every output written in full
+    const Op& op);  // by threads; every output written in full
 void check_emulated_cuda(const Op& op);  // the bits of the CPU, in every order of threads
 void check_cuda(const Op& op);           // the same on a GPU, where there is one
 
