@@ -14,7 +14,7 @@ def bomb():
 
 # What is in the file, and what is said of it behind its name.
 TEXTS = {
-    "duplicate key": (SMALL + "name: again\n", ":20:1: duplicate key 'name', first on line 1"),
+    "duplicate key": (SMALL + "name: again\n", ":21:1: duplicate key 'name', first on line 1"),
     "unknown key": (SMALL.replace("  dim:", "  dmi:"), ":8:3: model.dmi: unknown key (did you mean 'dim'?)"),
     "wrong type": (SMALL.replace("epochs: 3", "epochs: three"), ":16:11: training.epochs: expected an integer, got 'three'"),
     "missing key": (SMALL.replace("  epochs: 3\n", ""), ":16:3: training: missing key 'epochs'"),
@@ -26,7 +26,7 @@ TEXTS = {
     "many values": ("a: [" + "x," * 400_000 + "]", ":1:7999: more than 4000 values"),
     "many anchors": ("&a " * 300_000, ":1:4: "),
     "many keys": ("".join(f"k{i}: 1\n" for i in range(80_000)), ":2000:8: more than 4000 values"),
-    "two documents": (SMALL + "---\n" + SMALL, ":20:1: a second document; one file holds one experiment"),
+    "two documents": (SMALL + "---\n" + SMALL, ":21:1: a second document; one file holds one experiment"),
     "tag": ("name: !!python/object:os.system x\n", ":1:7: tags are not allowed: 'tag:yaml.org,2002:python/object:os.system'"),
     "byte-order mark": ("\ufeffname: x\nname: y\n", ":2:1: duplicate key 'name', first on line 1"),
     "binary": ("name: \0x", ":1:7: not a text file (UTF-8 YAML is expected)"),
