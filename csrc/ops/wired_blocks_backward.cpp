@@ -15,6 +15,8 @@ using at::Tensor;
 
 // Columns that a dense product should have to sum over.
 constexpr int64_t kWideColumns = 256;
+// Between the rows of a group: rows a power of two apart share few sets of the first cache.
+constexpr int64_t kGap = kernels::kFewestColumns;
 
 // What one thread adds up, and room that it computes with.
 template <typename T>
@@ -53,7 +55,8 @@ class Backward {
       : call_(call),
         layout_(layout),
         chunks_(std::clamp<int64_t>(kWideColumns / layout.stride, 1, layout.chunks)),
-        ld_(chunks_ * layout.stride),
+        columns_(chunks_ * layout.stride),
+        ld_(columns_ + kGap),
         groups_((layout.chunks + chunks_ - 1) / chunks_),
         grad_output_(grad_output),
         mean_(mean.const_data_ptr<T>()),
@@ -182,7 +185,7 @@ class Backward {
       grad = std::copy_n(grad, call_.outputs() * ld_, share.sent.template mutable_data_ptr<T>()) -
              call_.outputs() * ld_;
     }
-    edges_.add(block, grad, grad_sent(slot), ld_, ld_);
+    edges_.add(block, grad, grad_sent(slot), ld_, columns_);
     const int64_t begin = call_.begin(block), size = call_.size(block);
     T* z = share.z.template mutable_data_ptr<T>();
     for_each_image(group, [&](int64_t image, int64_t column) {
@@ -249,14 +252,14 @@ class Backward {
 
   void add_weight_gradient(int64_t block, const T* grad, const T* z, Share<T>& share) {
     if (!all_) {
-      kernels::sparse_product_grad_edges((*forward_edges_)[block], z, grad, ld_, ld_,
+      kernels::sparse_product_grad_edges((*forward_edges_)[block], z, grad, ld_, columns_,
                                          share.edges[block].data());
       return;
     }
     const int64_t sent = call_.channels() - call_.targets[block], own = call_.size(block);
     share.weight.narrow(0, call_.targets[block], sent)
         .narrow(1, call_.column(block), own)
-        .addmm_(rows_of(grad, sent, ld_, ld_), rows_of(z, own, ld_, ld_).t());
+        .addmm_(rows_of(grad, sent, columns_, ld_), rows_of(z, own, columns_, ld_).t());
   }
 
   static Tensor sum(std::vector<Share<T>>& shares, std::vector<T> Share<T>::*member,
@@ -304,8 +307,9 @@ class Backward {
 
   const BlocksCall& call_;
   const StateLayout& layout_;
-  const int64_t chunks_;  // of a group
-  const int64_t ld_;      // columns of a group
+  const int64_t chunks_;   // of a group
+  const int64_t columns_;  // of a group
+  const int64_t ld_;       // elements from one of its rows to the next
   const int64_t groups_;
   const Tensor& grad_output_;
   const T* mean_;
