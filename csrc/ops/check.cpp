@@ -42,9 +42,29 @@ void check_device(const char* op, const char* name, const at::Tensor& tensor,
               ", got ", tensor.device());
 }
 
+void check_shape(const char* op, const char* name, const at::Tensor& tensor,
+                 c10::SymIntArrayRef sizes, const at::Tensor& like) {
+  check_dtype(op, name, tensor, like);
+  TORCH_CHECK(tensor.sym_sizes().equals(sizes), op, ": expected ", name, " of shape ", sizes,
+              ", got ", tensor.sym_sizes());
+  check_device(op, name, tensor, like);
+}
+
 void check_gradient(const char* op, std::string_view gradient) {
   TORCH_CHECK(gradient == "all" || gradient == "kept", op,
               ": expected gradient `all` or `kept`, got `", gradient, "`");
+}
+
+void check_gradient(const char* op, std::string_view gradient,
+                    const std::optional<at::Tensor>& rates, const at::Tensor& weight) {
+  const bool sampled = gradient == "candidates";
+  TORCH_CHECK(sampled || gradient == "all" || gradient == "kept", op,
+              ": expected gradient `all`, `kept` or `candidates`, got `", gradient, "`");
+  TORCH_CHECK(
+      rates.has_value() == sampled, op,
+      ": expected gradient_rates if gradient is `candidates`, and only then, got gradient `",
+      gradient, "`");
+  if (sampled) check_shape(op, "gradient_rates", *rates, {weight.sym_size(0)}, weight);
 }
 
 }  // namespace rewire::ops

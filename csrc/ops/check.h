@@ -5,6 +5,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
 namespace rewire::ops {
@@ -29,7 +30,14 @@ void check_device(const char* op, const char* name, const at::Tensor& tensor,
 // tensor has the shape of `like` and is on its device.
 void check_like(const char* op, const char* name, const at::Tensor& tensor, const at::Tensor& like);
 
+// tensor has those sizes, and the dtype and device of `like`.
+void check_shape(const char* op, const char* name, const at::Tensor& tensor,
+                 c10::SymIntArrayRef sizes, const at::Tensor& like);
+
 // gradient is `all` or `kept`.
 void check_gradient(const char* op, std::string_view gradient);
+// Or `candidates`, and then rates are [out] of a weight [out, ...], and there only then.
+void check_gradient(const char* op, std::string_view gradient,
+                    const std::optional<at::Tensor>& rates, const at::Tensor& weight);
 
 }  // namespace rewire::ops

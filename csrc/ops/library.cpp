@@ -50,11 +50,17 @@ TORCH_LIBRARY(rewire, m) {
   m.def(
       "wired_linear(Tensor input, Tensor weight, Tensor? bias, Tensor row_offsets, "
       "Tensor columns, Tensor column_offsets, Tensor rows, Tensor order, "
-      "str gradient=\"all\", str execution=\"auto\") -> Tensor");
+      "str gradient=\"all\", str execution=\"auto\", "
+      "Tensor? gradient_rates=None) -> Tensor");
   m.def(
       "wired_pointwise(Tensor input, Tensor weight, Tensor? bias, Tensor row_offsets, "
       "Tensor columns, Tensor column_offsets, Tensor rows, Tensor order, "
-      "str gradient=\"all\", str execution=\"auto\") -> Tensor");
+      "str gradient=\"all\", str execution=\"auto\", "
+      "Tensor? gradient_rates=None) -> Tensor");
+
+  // The gradient that `candidates` gives to edges not in use: an op, since how much of it there is
+  // to compute is data.
+  m.def("candidate_gradient(Tensor grad_output, Tensor input, Tensor rates) -> Tensor");
 
   // From candidates to edges and back: what the wired layers are made of, and their gradient
   // `kept`.
@@ -71,12 +77,14 @@ TORCH_LIBRARY(rewire, m) {
       "wired_blocks(Tensor input, Tensor weight, Tensor[] structure, Tensor depthwise, "
       "Tensor norm_weight, Tensor norm_bias, Tensor? mean, Tensor? variance, int[] ends, "
       "int[] targets, str norm=\"instance\", float eps=1e-05, str gradient=\"all\", "
-      "str execution=\"auto\") -> (Tensor output, Tensor mean_of, Tensor variance_of, "
-      "Tensor state)");
+      "str execution=\"auto\", Tensor? gradient_rates=None, int entry_stride=0) -> (Tensor output, "
+      "Tensor mean_of, "
+      "Tensor variance_of, Tensor state)");
   m.def(
       "wired_blocks_backward(Tensor grad_output, Tensor weight, Tensor[] structure, "
       "Tensor depthwise, Tensor norm_weight, Tensor norm_bias, Tensor mean, Tensor variance, "
-      "Tensor state, int in_channels, int[] ends, int[] targets, str norm, float eps, "
-      "str gradient, str execution) -> (Tensor grad_input, Tensor grad_weight, "
+      "Tensor state, Tensor input, int[] ends, int[] targets, str norm, float eps, "
+      "str gradient, str execution, Tensor? gradient_rates, int entry_stride) -> (Tensor "
+      "grad_input, Tensor grad_weight, "
       "Tensor grad_depthwise, Tensor grad_norm_weight, Tensor grad_norm_bias)");
 }

@@ -44,12 +44,13 @@ void check_pointwise(const char* op, const Tensor& input, const Tensor& values,
 
 void check_wired(const char* op, const Tensor& input, const Tensor& weight,
                  const std::optional<Tensor>& bias, const Structure& structure,
-                 std::string_view gradient, std::string_view execution) {
+                 std::string_view gradient, std::string_view execution,
+                 const std::optional<Tensor>& gradient_rates) {
   check_layer(op, input, bias, structure, execution);
   check_dtype(op, "weight", weight, input);
   check_device(op, "weight", weight, input);
   check_candidates(op, weight, structure.row_offsets, input.sym_size(1));
-  check_gradient(op, gradient);
+  check_gradient(op, gradient, gradient_rates, weight);
 }
 
 void check_grad_output(const char* op, const Tensor& grad_output, const Tensor& input,

@@ -21,7 +21,8 @@ void check_pointwise(const char* op, const at::Tensor& input, const at::Tensor& 
 // The same of candidates [out, in] or [out, in, 1, 1] in the place of values.
 void check_wired(const char* op, const at::Tensor& input, const at::Tensor& weight,
                  const std::optional<at::Tensor>& bias, const Structure& structure,
-                 std::string_view gradient, std::string_view execution);
+                 std::string_view gradient, std::string_view execution,
+                 const std::optional<at::Tensor>& gradient_rates);
 
 // grad_output is as the op's output of `input` would be.
 void check_grad_output(const char* op, const at::Tensor& grad_output, const at::Tensor& input,

@@ -2,12 +2,13 @@
 // dispatcher, so that autograd, InferenceMode and other devices work as for torch's own.
 //
 // What holds for all of them: no output aliases an input, nothing is changed in place, no random
-// number is drawn, nothing is remembered between calls, but what `auto` measured. Results are the same
-// bits at every number of threads, where nothing else is said. A weight is floating: float32, float64,
-// float16 or bfloat16; any strides. Each throws c10::Error where its contract is broken. The ops that
-// choose edges throw, on the CPU, where a weight holds NaN, naming the place: row = index in the first
-// dimension, column = flat index within it; on CUDA nothing waits for the device, and so no value is
-// looked at by the host: NaN counts as the largest magnitude, and shows in what is computed from it.
+// number is drawn, nothing is remembered between calls, but what `auto` measured. Results are the
+// same bits at every number of threads, where nothing else is said. A weight is floating: float32,
+// float64, float16 or bfloat16; any strides. Each throws c10::Error where its contract is broken.
+// The ops that choose edges throw, on the CPU, where a weight holds NaN, naming the place: row =
+// index in the first dimension, column = flat index within it; on CUDA nothing waits for the
+// device, and so no value is looked at by the host: NaN counts as the largest magnitude, and shows
+// in what is computed from it.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -110,15 +111,28 @@ at::Tensor sparse_linear(const at::Tensor& input, const at::Tensor& values,
 // weight [out, in] or [out, in, 1, 1]; all else as above.
 // Gradient: to input and bias as above; to weight: `all`, straight-through to every candidate,
 //   grad_weight[v, u] = sum over n, p of grad_out[n, v, p] input[n, u, p];
-//           `kept`: that where there is an edge, else 0.
+//           `kept`: that where there is an edge, else 0;
+//           `candidates`: that where there is an edge, else gradient_rates[v] times that,
+//   gradient_rates [out], an argument with this word alone. Where they are drawn anew at each step,
+//   of mean 1 and mostly 0, the expected gradient is that of `all`, at a fraction of its cost.
 // Source: Wortsman, Farhadi, Rastegari 2019, section 3.
 at::Tensor wired_pointwise(const at::Tensor& input, const at::Tensor& weight,
                            const std::optional<at::Tensor>& bias, const Structure& structure,
-                           std::string_view gradient = "all", std::string_view execution = "auto");
+                           std::string_view gradient = "all", std::string_view execution = "auto",
+                           const std::optional<at::Tensor>& gradient_rates = std::nullopt);
 // The same with the channels last: input [*, in], out [*, out].
 at::Tensor wired_linear(const at::Tensor& input, const at::Tensor& weight,
                         const std::optional<at::Tensor>& bias, const Structure& structure,
-                        std::string_view gradient = "all", std::string_view execution = "auto");
+                        std::string_view gradient = "all", std::string_view execution = "auto",
+                        const std::optional<at::Tensor>& gradient_rates = std::nullopt);
+
+// The gradient of a layer's candidates, of those outputs whose rate is not 0.
+//   out[v, u] = rates[v] sum over n, p of grad_output[n, v, p] input[n, u, p]
+// grad_output [batch, out, *places], input [batch, in, *places], rates [out], floating, of one
+// dtype. Returns [out, in]. On the CPU an output of rate 0 costs nothing. Gradient: to grad_output
+// and input, differentiable in turn; none to rates.
+at::Tensor candidate_gradient(const at::Tensor& grad_output, const at::Tensor& input,
+                              const at::Tensor& rates);
 
 // The candidates in use, and a matrix of them.
 //   values[e] = weight[v, u] for the edge e from u to v        weight [out, in] or [out, in, 1, 1]
@@ -137,6 +151,11 @@ at::Tensor edge_matrix(const at::Tensor& values, const at::Tensor& row_offsets,
 //     x_v += sum over edges from c to v of weight[v, columns - own + c] z_c,   v >= targets[i]
 //   output = x_v of v >= the last target, which the last block may have as own channels too; it
 //   reads them as they were before
+// An entry_stride above 0 begins with an entry, a block whose own channels are those of the input,
+// of maps as large as they like: with z of the input and that stride,
+//   x_v = sum over edges from c to v of weight[v, columns - own + c] z_c,   own then being all
+// channels that send, the entry's first; they are also the first of the parameters. Of an entry
+// alone, without blocks, x is the output.
 // input [batch, at most channels, height, width], weight [channels, columns] or [.., .., 1, 1] with
 // own = ends.back() <= columns; structure: of the weight, or none where every candidate is in use;
 // depthwise [own, 1, 3, 3]; norm_weight, norm_bias [own]:
@@ -145,15 +164,16 @@ at::Tensor edge_matrix(const at::Tensor& values, const at::Tensor& row_offsets,
 // variance [own]. Variances are divided by the count. Returns the output [batch, channels - last
 // target, height, width], mean and variance ([batch, own], [own], or empty where given; float32 for
 // half types), and the state that backward needs, whose layout is not told.
-// Gradient: to input, weight (`all` or `kept`, as in wired_pointwise; of candidates that no block
-// reads, 0), depthwise and the norm's weights; not to given statistics; once. Bits are equal at
-// equal execution, instruction set and number of threads. Source: Wortsman, Farhadi, Rastegari
-// 2019, section 4.
+// Gradient: to input, weight (by `gradient` and gradient_rates [channels], as in wired_pointwise;
+// of candidates that no block reads, 0), depthwise and the norm's weights; not to given statistics;
+// once. Bits are equal at equal execution, instruction set and number of threads. Source: Wortsman,
+// Farhadi, Rastegari 2019, section 4.
 std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> wired_blocks(
     const at::Tensor& input, const at::Tensor& weight, at::TensorList structure,
     const at::Tensor& depthwise, const at::Tensor& norm_weight, const at::Tensor& norm_bias,
     const std::optional<at::Tensor>& mean, const std::optional<at::Tensor>& variance,
     at::IntArrayRef ends, at::IntArrayRef targets, std::string_view norm = "instance",
-    double eps = 1e-5, std::string_view gradient = "all", std::string_view execution = "auto");
+    double eps = 1e-5, std::string_view gradient = "all", std::string_view execution = "auto",
+    const std::optional<at::Tensor>& gradient_rates = std::nullopt, int64_t entry_stride = 0);
 
 }  // namespace rewire::ops

@@ -6,25 +6,11 @@
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
-#include <algorithm>
-
-#include "kernels/cpu/sparse_product.h"
 #include "ops/check.h"
 #include "ops/dispatch.h"
 #include "ops/pointwise.h"
-#include "ops/structure.h"
 
 namespace rewire::ops {
-
-StateLayout::StateLayout(int64_t batch, int64_t height, int64_t width)
-    : batch(batch), height(height), width(width) {
-  const int64_t one = std::max<int64_t>(1, places());
-  images = std::max<int64_t>(1, kernels::kTile / one);
-  const int64_t whole = kernels::kFewestColumns;
-  stride = (images * one + whole - 1) / whole * whole;
-  chunks = (batch + images - 1) / images;
-}
-
 namespace {
 
 using at::Tensor;
@@ -34,139 +20,19 @@ using Given = std::optional<Tensor>;
 using Outputs = std::tuple<Tensor, Tensor, Tensor, Tensor>;
 using Gradients = std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor>;
 
-constexpr const char* kOp = "wired_blocks";
-constexpr const char* kBackward = "wired_blocks_backward";
-
-void check_blocks(const char* op, const Tensor& weight, at::IntArrayRef ends,
-                  at::IntArrayRef targets) {
-  TORCH_CHECK(!ends.empty() && ends.size() == targets.size(), op,
-              ": expected as many targets as ends, at least one, got ", targets.size(), " and ",
-              ends.size());
-  int64_t begin = 0;
-  for (size_t i = 0; i < ends.size(); ++i) {
-    TORCH_CHECK(ends[i] > begin && weight.sym_size(0) >= ends[i] && weight.sym_size(1) >= ends[i],
-                op, ": expected ends to ascend from 0 to the weight's channels, got ", ends,
-                " for weight of shape ", weight.sym_sizes());
-    // Only the last block may send to its own channels: nothing reads them any more.
-    const int64_t least = i + 1 < ends.size() ? ends[i] : begin;
-    TORCH_CHECK(targets[i] >= least && weight.sym_size(0) > targets[i], op, ": expected targets[",
-                i, "] in [", least, ", ", weight.sym_size(0), "), got ", targets[i]);
-    begin = ends[i];
-  }
-  for (const int64_t target : targets) {
-    TORCH_CHECK(target <= targets.back(), op, ": expected no target above the last, got ", targets);
-  }
-}
-
-void check_structures(const char* op, const Tensor& weight, at::TensorList structure) {
-  TORCH_CHECK(structure.empty() || structure.size() == 5, op,
-              ": expected structure of 5 tensors, or of none, got ", structure.size());
-  if (structure.empty()) return;
-  const Structure s{structure[0], structure[1], structure[2], structure[3], structure[4]};
-  const c10::SymInt out = check_structure(op, s, weight.sym_size(1), weight);
-  TORCH_CHECK(out == weight.sym_size(0), op,
-              ": expected row_offsets of shape [out + 1 = ", weight.sym_size(0) + 1, "], got ",
-              s.row_offsets.sym_sizes());
-}
-
-void check_vector(const char* op, const char* name, const Tensor& tensor, c10::SymIntArrayRef sizes,
-                  const Tensor& like) {
-  check_dtype(op, name, tensor, like);
-  TORCH_CHECK(tensor.sym_sizes().equals(sizes), op, ": expected ", name, " of shape ", sizes,
-              ", got ", tensor.sym_sizes());
-  check_device(op, name, tensor, like);
-}
-
-// What forward and backward both get.
-void check_common(const char* op, const Tensor& weight, at::TensorList structure,
-                  const Tensor& depthwise, const Tensor& norm_weight, const Tensor& norm_bias,
-                  at::IntArrayRef ends, at::IntArrayRef targets, std::string_view norm,
-                  std::string_view gradient, std::string_view execution) {
-  check_floating(op, "weight", weight);
-  const auto sizes = weight.sym_sizes();
-  TORCH_CHECK(sizes.size() == 2 || (sizes.size() == 4 && sizes[2] == 1 && sizes[3] == 1), op,
-              ": expected weight of shape [channels, columns], got ", sizes);
-  check_blocks(op, weight, ends, targets);
-  check_structures(op, weight, structure);
-  const c10::SymInt own = ends.back();
-  check_vector(op, "depthwise", depthwise, {own, 1, 3, 3}, weight);
-  check_vector(op, "norm_weight", norm_weight, {own}, weight);
-  check_vector(op, "norm_bias", norm_bias, {own}, weight);
-  TORCH_CHECK(norm == "instance" || norm == "batch" || norm == "given", op,
-              ": expected norm `instance`, `batch` or `given`, got `", norm, "`");
-  check_gradient(op, gradient);
-  check_execution(op, execution);
-}
-
-void check_forward(const Tensor& input, const Tensor& weight, at::TensorList structure,
-                   const Tensor& depthwise, const Tensor& norm_weight, const Tensor& norm_bias,
-                   const Given& mean, const Given& variance, at::IntArrayRef ends,
-                   at::IntArrayRef targets, std::string_view norm, std::string_view gradient,
-                   std::string_view execution) {
-  check_common(kOp, weight, structure, depthwise, norm_weight, norm_bias, ends, targets, norm,
-               gradient, execution);
-  check_dtype(kOp, "input", input, weight);
-  check_device(kOp, "input", input, weight);
-  TORCH_CHECK(input.dim() == 4 && weight.sym_size(0) >= input.sym_size(1), kOp,
-              ": expected input of shape [batch, at most ", weight.sym_size(0),
-              ", height, width], got ", input.sym_sizes());
-  const c10::SymInt own = ends.back();
-  const bool given = norm == "given";
-  TORCH_CHECK(mean.has_value() == given && variance.has_value() == given, kOp,
-              ": expected mean and variance if norm is `given`, and only then, got norm `", norm,
-              "`");
-  if (!given) return;
-  check_vector(kOp, "mean", *mean, {own}, weight);
-  check_vector(kOp, "variance", *variance, {own}, weight);
-}
-
-// Of the candidates that the blocks read.
-double density(const BlocksCall& call) {
-  double edges = 0, readable = 0;
-  for (int64_t i = 0; i < call.num_blocks(); ++i) {
-    const kernels::Edges block = call.edges_of(i);
-    block.for_each([&](int64_t, int64_t, int64_t) { ++edges; });
-    readable += double(block.num_targets) * double(block.num_sources);
-  }
-  return edges / readable;
-}
-
-BlocksCall call_of(const Tensor& weight, at::TensorList structure, const Tensor& depthwise,
-                   const Tensor& norm_weight, const Tensor& norm_bias, at::IntArrayRef ends,
-                   at::IntArrayRef targets, std::string_view norm, double eps,
-                   std::string_view execution, const char* op) {
-  BlocksCall call{.weight = summable(weight).flatten(1).detach(),
-                  .structure = std::nullopt,
-                  .depthwise = summable(depthwise).flatten(1),
-                  .norm_weight = summable(norm_weight),
-                  .norm_bias = summable(norm_bias),
-                  .ends = ends.vec(),
-                  .targets = targets.vec(),
-                  .statistics = norm == "instance" ? Statistics::kInstance
-                                : norm == "batch"  ? Statistics::kBatch
-                                                   : Statistics::kGiven,
-                  .eps = eps,
-                  .execution = Execution::kDense};
-  if (structure.empty()) return call;  // every candidate: there is nothing to leave out
-  call.structure =
-      contiguous({structure[0], structure[1], structure[2], structure[3], structure[4]});
-  check_edges(op, *call.structure);
-  call.execution = resolve_execution(execution, density(call));
-  return call;
-}
-
 Outputs forward_cpu(const Tensor& input, const Tensor& weight, at::TensorList structure,
                     const Tensor& depthwise, const Tensor& norm_weight, const Tensor& norm_bias,
                     const Given& mean, const Given& variance, at::IntArrayRef ends,
                     at::IntArrayRef targets, std::string_view norm, double eps,
-                    std::string_view gradient, std::string_view execution) {
-  check_forward(input, weight, structure, depthwise, norm_weight, norm_bias, mean, variance, ends,
-                targets, norm, gradient, execution);
-  const BlocksCall call = call_of(weight, structure, depthwise, norm_weight, norm_bias, ends,
-                                  targets, norm, eps, execution, kOp);
-  const BlocksOutput results =
-      wired_blocks_forward(call, summable(input), mean ? summable(*mean) : Tensor(),
-                           variance ? summable(*variance) : Tensor());
+                    std::string_view gradient, std::string_view execution,
+                    const Given& gradient_rates, int64_t entry_stride) {
+  const BlocksArguments arguments{weight,    structure,      depthwise,   norm_weight, norm_bias,
+                                  ends,      targets,        norm,        eps,         gradient,
+                                  execution, gradient_rates, entry_stride};
+  check_wired_blocks(arguments, input, mean, variance);
+  const BlocksOutput results = wired_blocks_forward(
+      call_of(kWiredBlocks, arguments, input.size(1)), summable(input),
+      mean ? summable(*mean) : Tensor(), variance ? summable(*variance) : Tensor());
   // Given statistics are an argument: no output may be one.
   const bool given = norm == "given";
   const Tensor none = at::empty({0}, results.state.options());
@@ -181,59 +47,52 @@ at::ScalarType summing_dtype(const Tensor& tensor) {
 Outputs forward_meta(const Tensor& input, const Tensor& weight, at::TensorList structure,
                      const Tensor& depthwise, const Tensor& norm_weight, const Tensor& norm_bias,
                      const Given& mean, const Given& variance, at::IntArrayRef ends,
-                     at::IntArrayRef targets, std::string_view norm, double,
-                     std::string_view gradient, std::string_view execution) {
-  check_forward(input, weight, structure, depthwise, norm_weight, norm_bias, mean, variance, ends,
-                targets, norm, gradient, execution);
+                     at::IntArrayRef targets, std::string_view norm, double eps,
+                     std::string_view gradient, std::string_view execution,
+                     const Given& gradient_rates, int64_t entry_stride) {
+  const BlocksArguments arguments{weight,    structure,      depthwise,   norm_weight, norm_bias,
+                                  ends,      targets,        norm,        eps,         gradient,
+                                  execution, gradient_rates, entry_stride};
+  check_wired_blocks(arguments, input, mean, variance);
   const auto options = input.options().dtype(summing_dtype(input));
-  const auto sizes = input.sym_sizes();
+  const auto sizes = output_sizes(arguments, input);
   // Maps are small, and of one size in a model: their layout is not symbolic.
   const StateLayout layout(1, sizes[2].guard_int(__FILE__, __LINE__),
                            sizes[3].guard_int(__FILE__, __LINE__));
-  std::vector<c10::SymInt> moments{ends.back()};
+  std::vector<c10::SymInt> moments{norm_weight.sym_size(0)};
   if (norm == "instance") moments.insert(moments.begin(), sizes[0]);
   if (norm == "given") moments = {0};
-  return {at::empty_symint({sizes[0], weight.sym_size(0) - targets.back(), sizes[2], sizes[3]},
-                           input.options()),
-          at::empty_symint(moments, options), at::empty_symint(moments, options),
-          at::empty_symint(
-              {(sizes[0] + (layout.images - 1)) / layout.images, weight.sym_size(0), layout.stride},
-              options)};
-}
-
-void check_backward(const Tensor& grad_output, const Tensor& weight, int64_t in_channels,
-                    at::IntArrayRef targets) {
-  check_dtype(kBackward, "grad_output", grad_output, weight);
-  check_device(kBackward, "grad_output", grad_output, weight);
-  const c10::SymInt outputs = weight.sym_size(0) - targets.back();
-  TORCH_CHECK(grad_output.dim() == 4 && grad_output.sym_size(1) == outputs, kBackward,
-              ": expected grad_output of shape [batch, ", outputs, ", height, width], got ",
-              grad_output.sym_sizes());
-  check_count(kBackward, "in_channels", in_channels, weight.sym_size(0));
+  const c10::SymInt kept = ends.empty() ? 0 : weight.sym_size(0);
+  return {at::empty_symint(sizes, input.options()), at::empty_symint(moments, options),
+          at::empty_symint(moments, options),
+          at::empty_symint({(sizes[0] + (layout.images - 1)) / layout.images, kept, layout.stride},
+                           options)};
 }
 
 // mean, variance and state are those that forward returned, or was given.
 Gradients backward_cpu(const Tensor& grad_output, const Tensor& weight, at::TensorList structure,
                        const Tensor& depthwise, const Tensor& norm_weight, const Tensor& norm_bias,
                        const Tensor& mean, const Tensor& variance, const Tensor& state,
-                       int64_t in_channels, at::IntArrayRef ends, at::IntArrayRef targets,
+                       const Tensor& input, at::IntArrayRef ends, at::IntArrayRef targets,
                        std::string_view norm, double eps, std::string_view gradient,
-                       std::string_view execution) {
-  check_common(kBackward, weight, structure, depthwise, norm_weight, norm_bias, ends, targets, norm,
-               gradient, execution);
-  check_backward(grad_output, weight, in_channels, targets);
-  const BlocksCall call = call_of(weight, structure, depthwise, norm_weight, norm_bias, ends,
-                                  targets, norm, eps, execution, kBackward);
-  const StateLayout layout(grad_output.size(0), grad_output.size(2), grad_output.size(3));
+                       std::string_view execution, const Given& gradient_rates,
+                       int64_t entry_stride) {
+  const BlocksArguments arguments{weight,    structure,      depthwise,   norm_weight, norm_bias,
+                                  ends,      targets,        norm,        eps,         gradient,
+                                  execution, gradient_rates, entry_stride};
+  check_wired_blocks_backward(arguments, grad_output, input);
+  const BlocksCall call = call_of(kWiredBlocksBackward, arguments, input.size(1));
+  const StateLayout layout(call, input);
   const Tensor like = at::empty({0}, weight.options().dtype(summing_dtype(weight)));
-  check_vector(kBackward, "state", state, {layout.chunks, call.channels(), layout.stride}, like);
-  std::vector<c10::SymInt> moments{call.own()};
+  check_shape(kWiredBlocksBackward, "state", state,
+              {layout.chunks, call.kept_channels(), layout.stride}, like);
+  std::vector<c10::SymInt> moments{call.parameters()};
   if (norm == "instance") moments.insert(moments.begin(), layout.batch);
-  check_vector(kBackward, "mean", summable(mean), moments, like);
-  check_vector(kBackward, "variance", summable(variance), moments, like);
+  check_shape(kWiredBlocksBackward, "mean", summable(mean), moments, like);
+  check_shape(kWiredBlocksBackward, "variance", summable(variance), moments, like);
   const BlocksGradients grads =
-      wired_blocks_gradients(call, summable(grad_output), in_channels, summable(mean),
-                             summable(variance), state.contiguous(), gradient);
+      wired_blocks_gradients(call, summable(grad_output), summable(input), summable(mean),
+                             summable(variance), state.contiguous());
   const auto dtype = weight.scalar_type();
   return {grads.input.to(dtype), grads.weight.to(dtype).view(weight.sizes()),
           grads.depthwise.to(dtype).view(depthwise.sizes()), grads.norm_weight.to(dtype),
@@ -242,14 +101,14 @@ Gradients backward_cpu(const Tensor& grad_output, const Tensor& weight, at::Tens
 
 Gradients backward_meta(const Tensor& grad_output, const Tensor& weight, at::TensorList structure,
                         const Tensor& depthwise, const Tensor& norm_weight, const Tensor& norm_bias,
-                        const Tensor&, const Tensor&, const Tensor&, int64_t in_channels,
+                        const Tensor&, const Tensor&, const Tensor&, const Tensor& input,
                         at::IntArrayRef ends, at::IntArrayRef targets, std::string_view norm,
-                        double, std::string_view gradient, std::string_view execution) {
-  check_common(kBackward, weight, structure, depthwise, norm_weight, norm_bias, ends, targets, norm,
-               gradient, execution);
-  check_backward(grad_output, weight, in_channels, targets);
-  const auto sizes = grad_output.sym_sizes();
-  return {at::empty_symint({sizes[0], in_channels, sizes[2], sizes[3]}, grad_output.options()),
+                        double eps, std::string_view gradient, std::string_view execution,
+                        const Given& gradient_rates, int64_t entry_stride) {
+  check_wired_blocks_backward({weight, structure, depthwise, norm_weight, norm_bias, ends, targets,
+                               norm, eps, gradient, execution, gradient_rates, entry_stride},
+                              grad_output, input);
+  return {at::empty_symint(input.sym_sizes(), input.options()),
           at::empty_symint(weight.sym_sizes(), weight.options()),
           at::empty_symint(depthwise.sym_sizes(), weight.options()),
           at::empty_symint(norm_weight.sym_sizes(), weight.options()),
@@ -259,36 +118,43 @@ Gradients backward_meta(const Tensor& grad_output, const Tensor& weight, at::Ten
 Gradients call_backward(const Tensor& grad_output, const Tensor& weight, at::TensorList structure,
                         const Tensor& depthwise, const Tensor& norm_weight, const Tensor& norm_bias,
                         const Tensor& mean, const Tensor& variance, const Tensor& state,
-                        int64_t in_channels, at::IntArrayRef ends, at::IntArrayRef targets,
+                        const Tensor& input, at::IntArrayRef ends, at::IntArrayRef targets,
                         std::string_view norm, double eps, std::string_view gradient,
-                        std::string_view execution) {
+                        std::string_view execution, const Given& gradient_rates,
+                        int64_t entry_stride) {
   static const auto op = find_op<decltype(backward_cpu)>("rewire::wired_blocks_backward");
   return op.call(grad_output, weight, structure, depthwise, norm_weight, norm_bias, mean, variance,
-                 state, in_channels, ends, targets, norm, eps, gradient, execution);
+                 state, input, ends, targets, norm, eps, gradient, execution, gradient_rates,
+                 entry_stride);
 }
 
 struct Blocks : torch::autograd::Function<Blocks> {
+  static constexpr size_t kArguments = 16;
+
   static variable_list forward(AutogradContext* ctx, const Tensor& input, const Tensor& weight,
                                const std::vector<Tensor>& structure, const Tensor& depthwise,
                                const Tensor& norm_weight, const Tensor& norm_bias,
                                const Given& mean, const Given& variance,
                                const std::vector<int64_t>& ends,
                                const std::vector<int64_t>& targets, std::string_view norm,
-                               double eps, std::string_view gradient, std::string_view execution) {
+                               double eps, std::string_view gradient, std::string_view execution,
+                               const Given& gradient_rates, int64_t entry_stride) {
     at::AutoDispatchBelowADInplaceOrView below_autograd;
     const auto [output, own_mean, own_variance, state] =
         wired_blocks(input, weight, structure, depthwise, norm_weight, norm_bias, mean, variance,
-                     ends, targets, norm, eps, gradient, execution);
+                     ends, targets, norm, eps, gradient, execution, gradient_rates, entry_stride);
     variable_list saved{weight,
                         depthwise,
                         norm_weight,
                         norm_bias,
                         mean.value_or(own_mean),
                         variance.value_or(own_variance),
-                        state};
+                        state,
+                        input,
+                        gradient_rates.value_or(Tensor())};
     saved.insert(saved.end(), structure.begin(), structure.end());
     ctx->save_for_backward(saved);
-    ctx->saved_data["in_channels"] = input.size(1);
+    ctx->saved_data["entry_stride"] = entry_stride;
     ctx->saved_data["ends"] = ends;
     ctx->saved_data["targets"] = targets;
     ctx->saved_data["norm"] = std::string(norm);
@@ -301,17 +167,23 @@ struct Blocks : torch::autograd::Function<Blocks> {
   }
 
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
-    if (!grads[0].defined()) return variable_list(14);
+    variable_list results(kArguments);
+    if (!grads[0].defined()) return results;
     const variable_list saved = ctx->get_saved_variables();
-    const std::vector<Tensor> structure(saved.begin() + 7, saved.end());
+    const std::vector<Tensor> structure(saved.begin() + 9, saved.end());
     auto& data = ctx->saved_data;
     const auto [input, weight, depthwise, norm_weight, norm_bias] = call_backward(
         grads[0], saved[0], structure, saved[1], saved[2], saved[3], saved[4], saved[5], saved[6],
-        data["in_channels"].toInt(), data["ends"].toIntVector(), data["targets"].toIntVector(),
+        saved[7], data["ends"].toIntVector(), data["targets"].toIntVector(),
         data["norm"].toStringRef(), data["eps"].toDouble(), data["gradient"].toStringRef(),
-        data["execution"].toStringRef());
-    return {input,    weight,   Tensor(), depthwise, norm_weight, norm_bias, Tensor(),
-            Tensor(), Tensor(), Tensor(), Tensor(),  Tensor(),    Tensor(),  Tensor()};
+        data["execution"].toStringRef(), saved[8].defined() ? Given(saved[8]) : Given(),
+        data["entry_stride"].toInt());
+    results[0] = input;
+    results[1] = weight;
+    results[3] = depthwise;
+    results[4] = norm_weight;
+    results[5] = norm_bias;
+    return results;
   }
 };
 
@@ -319,10 +191,11 @@ Outputs forward_autograd(const Tensor& input, const Tensor& weight, at::TensorLi
                          const Tensor& depthwise, const Tensor& norm_weight,
                          const Tensor& norm_bias, const Given& mean, const Given& variance,
                          at::IntArrayRef ends, at::IntArrayRef targets, std::string_view norm,
-                         double eps, std::string_view gradient, std::string_view execution) {
-  const auto out =
-      Blocks::apply(input, weight, structure.vec(), depthwise, norm_weight, norm_bias, mean,
-                    variance, ends.vec(), targets.vec(), norm, eps, gradient, execution);
+                         double eps, std::string_view gradient, std::string_view execution,
+                         const Given& gradient_rates, int64_t entry_stride) {
+  const auto out = Blocks::apply(input, weight, structure.vec(), depthwise, norm_weight, norm_bias,
+                                 mean, variance, ends.vec(), targets.vec(), norm, eps, gradient,
+                                 execution, gradient_rates, entry_stride);
   return {out[0], out[1], out[2], out[3]};
 }
 
@@ -346,12 +219,13 @@ struct BlocksBackward : torch::autograd::Function<BlocksBackward> {
 Gradients backward_autograd(const Tensor& grad_output, const Tensor& weight,
                             at::TensorList structure, const Tensor& depthwise,
                             const Tensor& norm_weight, const Tensor& norm_bias, const Tensor& mean,
-                            const Tensor& variance, const Tensor& state, int64_t in_channels,
+                            const Tensor& variance, const Tensor& state, const Tensor& input,
                             at::IntArrayRef ends, at::IntArrayRef targets, std::string_view norm,
-                            double eps, std::string_view gradient, std::string_view execution) {
-  const auto grads = BlocksBackward::apply(grad_output, weight, structure, depthwise, norm_weight,
-                                           norm_bias, mean, variance, state, in_channels, ends,
-                                           targets, norm, eps, gradient, execution);
+                            double eps, std::string_view gradient, std::string_view execution,
+                            const Given& gradient_rates, int64_t entry_stride) {
+  const auto grads = BlocksBackward::apply(
+      grad_output, weight, structure, depthwise, norm_weight, norm_bias, mean, variance, state,
+      input, ends, targets, norm, eps, gradient, execution, gradient_rates, entry_stride);
   return {grads[0], grads[1], grads[2], grads[3], grads[4]};
 }
 
@@ -366,10 +240,11 @@ Outputs wired_blocks(const Tensor& input, const Tensor& weight, at::TensorList s
                      const Tensor& depthwise, const Tensor& norm_weight, const Tensor& norm_bias,
                      const Given& mean, const Given& variance, at::IntArrayRef ends,
                      at::IntArrayRef targets, std::string_view norm, double eps,
-                     std::string_view gradient, std::string_view execution) {
+                     std::string_view gradient, std::string_view execution,
+                     const Given& gradient_rates, int64_t entry_stride) {
   static const auto op = find_op<decltype(forward_cpu)>("rewire::wired_blocks");
   return op.call(input, weight, structure, depthwise, norm_weight, norm_bias, mean, variance, ends,
-                 targets, norm, eps, gradient, execution);
+                 targets, norm, eps, gradient, execution, gradient_rates, entry_stride);
 }
 
 TORCH_LIBRARY_IMPL(rewire, CPU, m) {

@@ -15,39 +15,87 @@
 
 namespace rewire::ops {
 
+inline constexpr const char* kWiredBlocks = "wired_blocks";
+inline constexpr const char* kWiredBlocksBackward = "wired_blocks_backward";
+
 enum class Statistics { kInstance, kBatch, kGiven };
+
+// The arguments that forward and backward share, as the op gets them.
+struct BlocksArguments {
+  const at::Tensor& weight;
+  at::TensorList structure;
+  const at::Tensor& depthwise;
+  const at::Tensor& norm_weight;
+  const at::Tensor& norm_bias;
+  at::IntArrayRef ends;
+  at::IntArrayRef targets;
+  std::string_view norm;
+  double eps;
+  std::string_view gradient;
+  std::string_view execution;
+  const std::optional<at::Tensor>& gradient_rates;
+  int64_t entry_stride;
+};
+void check_wired_blocks(const BlocksArguments& arguments, const at::Tensor& input,
+                        const std::optional<at::Tensor>& mean,
+                        const std::optional<at::Tensor>& variance);
+void check_wired_blocks_backward(const BlocksArguments& arguments, const at::Tensor& grad_output,
+                                 const at::Tensor& input);
+// Channels that are normalised: of an entry's input, and of the blocks.
+c10::SymInt num_parameters(const BlocksArguments& arguments, const c10::SymInt& in_channels);
+std::vector<c10::SymInt> output_sizes(const BlocksArguments& arguments, const at::Tensor& input);
+
+// Reads `size` channels of the state from `channel` on, or of the input; sends to all channels of
+// the state from `target` on, by the weight's columns from `column` on. Its norm's and depthwise
+// weights are those from `parameter` on.
+struct Block {
+  int64_t channel = 0;
+  int64_t size = 0;
+  int64_t target = 0;
+  int64_t parameter = 0;
+  int64_t column = 0;
+};
 
 // A call, with its tensors contiguous and of one dtype, float32 or float64.
 struct BlocksCall {
   at::Tensor weight;                   // [channels, columns]
   std::optional<Structure> structure;  // none: every candidate is in use
-  at::Tensor depthwise;                // [own, 9]
-  at::Tensor norm_weight;              // [own]
-  at::Tensor norm_bias;                // [own]
-  std::vector<int64_t> ends;           // block i sends channels [ends[i - 1], ends[i])
-  std::vector<int64_t> targets;        // to channels from targets[i] on
+  at::Tensor depthwise;                // [parameters, 9]
+  at::Tensor norm_weight;              // [parameters]
+  at::Tensor norm_bias;                // [parameters]
+  std::vector<Block> blocks;           // one at least
+  int64_t entry_stride = 0;            // 0, or the first block is an entry: it reads the input
   Statistics statistics = Statistics::kInstance;
   double eps = 0;
   Execution execution = Execution::kSparse;
+  // [channels]: of the gradient of candidates that are not in use; none: all of it
+  std::optional<at::Tensor> gradient_rates;
 
-  int64_t num_blocks() const { return static_cast<int64_t>(ends.size()); }
+  int64_t num_blocks() const { return static_cast<int64_t>(blocks.size()); }
   int64_t channels() const { return weight.size(0); }
-  int64_t own() const { return ends.back(); }
-  int64_t begin(int64_t block) const { return block == 0 ? 0 : ends[block - 1]; }
-  int64_t size(int64_t block) const { return ends[block] - begin(block); }
-  int64_t outputs() const { return channels() - targets.back(); }
-  // Of the structure: by output, targets are the channels from targets[block] on.
-  kernels::Edges edges_of(int64_t block) const {
+  int64_t parameters() const { return norm_weight.size(0); }
+  int64_t outputs() const { return channels() - blocks.back().target; }
+  int64_t sent(const Block& block) const { return channels() - block.target; }
+  int64_t largest_block() const;
+  bool is_entry(int64_t block) const { return block == 0 && entry_stride > 0; }
+  // Of an entry alone nothing is kept.
+  int64_t kept_channels() const { return is_entry(num_blocks() - 1) ? 0 : channels(); }
+  // Of the structure: by output, targets are the channels that a block sends to.
+  kernels::Edges edges_of(const Block& block) const {
     kernels::Edges edges = by_output(*structure);
-    edges.first_target = targets[block];
-    edges.num_targets = channels() - targets[block];
-    edges.first_source = column(block);
-    edges.num_sources = size(block);
+    edges.first_target = block.target;
+    edges.num_targets = sent(block);
+    edges.first_source = block.column;
+    edges.num_sources = block.size;
     return edges;
   }
-  // Column of the weight that belongs to the first channel of a block.
-  int64_t column(int64_t block) const { return weight.size(1) - own() + begin(block); }
 };
+
+// Checked arguments, in the dtype that is summed in.
+BlocksCall call_of(const char* op, const BlocksArguments& arguments, int64_t in_channels);
+
+// The side of a map behind a convolution of that stride.
+inline int64_t strided(int64_t side, int64_t stride) { return (side + stride - 1) / stride; }
 
 // How the state lies in memory: in chunks of images, a chunk's channels are rows of `stride`
 // columns, which hold the places of one image after another, and zeros.
@@ -59,6 +107,8 @@ struct StateLayout {
   int64_t stride = 0;
   int64_t chunks = 0;
 
+  // Of the state of a call with that input.
+  StateLayout(const BlocksCall& call, const at::Tensor& input);
   StateLayout(int64_t batch, int64_t height, int64_t width);
   int64_t places() const { return height * width; }
   int64_t images_of(int64_t chunk) const { return std::min(images, batch - chunk * images); }
@@ -83,9 +133,9 @@ struct BlocksGradients {
   at::Tensor norm_weight;
   at::Tensor norm_bias;
 };
+// input: of an entry, else its channels alone are read.
 BlocksGradients wired_blocks_gradients(const BlocksCall& call, const at::Tensor& grad_output,
-                                       int64_t in_channels, const at::Tensor& mean,
-                                       const at::Tensor& variance, const at::Tensor& state,
-                                       std::string_view gradient);
+                                       const at::Tensor& input, const at::Tensor& mean,
+                                       const at::Tensor& variance, const at::Tensor& state);
 
 }  // namespace rewire::ops

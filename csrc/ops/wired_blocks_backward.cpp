@@ -5,6 +5,7 @@
 #include <ATen/ops/zeros.h>
 
 #include <memory>
+#include <utility>
 
 #include "ops/wired_blocks_steps.h"
 
@@ -18,32 +19,48 @@ constexpr int64_t kWideColumns = 256;
 // Between the rows of a group: rows a power of two apart share few sets of the first cache.
 constexpr int64_t kGap = kernels::kFewestColumns;
 
+// The rows, from first to last, of which all candidates are summed: a dense execution does so for
+// every row, as one product.
+std::vector<std::pair<int64_t, int64_t>> rows_of_gradient(const BlocksCall& call) {
+  if (!call.gradient_rates || call.execution == Execution::kDense) return {{0, call.channels()}};
+  const Tensor wanted = call.gradient_rates->ne(0);
+  const bool* row = wanted.const_data_ptr<bool>();
+  std::vector<std::pair<int64_t, int64_t>> rows;
+  for (int64_t i = 0; i < call.channels(); ++i) {
+    if (!row[i]) continue;
+    if (rows.empty() || rows.back().second != i) rows.emplace_back(i, i);
+    ++rows.back().second;
+  }
+  return rows;
+}
+
 // What one thread adds up, and room that it computes with.
 template <typename T>
 struct Share {
-  kernels::MapScratch<T> maps;
-  std::vector<T> scale, shift;               // [own] of one image
-  std::vector<T> taps;                       // [own, 9] gradient
-  std::vector<T> norm_weight, norm_bias;     // [own] gradients
-  std::vector<T> of_scaled, of_shift;        // [own] sums over one image, or the batch
-  std::vector<kernels::NormBackward<T>> by;  // [own]
+  kernels::MapScratch<T> maps, entry_maps;
+  std::vector<T> scale, shift;               // [parameters] of one image
+  std::vector<T> taps;                       // [parameters, 9] gradient
+  std::vector<T> norm_weight, norm_bias;     // [parameters] gradients
+  std::vector<T> of_scaled, of_shift;        // [parameters] sums over one image, or the batch
+  std::vector<kernels::NormBackward<T>> by;  // [parameters]
   Tensor z;                                  // [largest block, ld]
   Tensor sent;                               // [outputs, ld] gradient of the output
-  Tensor weight;                             // [channels, columns] gradient
+  Tensor weight;                             // [channels, columns] gradient, of rows_
   std::vector<std::vector<T>> edges;         // gradient of each block's stream
 
-  Share(const BlocksCall& call, const StateLayout& layout, int64_t ld,
+  Share(const BlocksCall& call, const StateLayout& layout, const Tensor& input, int64_t ld,
         const at::TensorOptions& options)
       : maps(layout.height, layout.width),
-        scale(call.own()),
-        shift(call.own()),
-        taps(call.own() * kernels::kTaps),
-        norm_weight(call.own()),
-        norm_bias(call.own()),
-        of_scaled(call.own()),
-        of_shift(call.own()),
-        by(call.own()),
-        z(at::zeros({largest_block(call), ld}, options)),
+        entry_maps(input.size(2), input.size(3), std::max<int64_t>(1, call.entry_stride)),
+        scale(call.parameters()),
+        shift(call.parameters()),
+        taps(call.parameters() * kernels::kTaps),
+        norm_weight(call.parameters()),
+        norm_bias(call.parameters()),
+        of_scaled(call.parameters()),
+        of_shift(call.parameters()),
+        by(call.parameters()),
+        z(at::zeros({call.largest_block(), ld}, options)),
         sent(at::empty({call.outputs(), ld}, options)) {}
 };
 
@@ -51,7 +68,7 @@ template <typename T>
 class Backward {
  public:
   Backward(const BlocksCall& call, const StateLayout& layout, const Tensor& grad_output,
-           const Tensor& mean, const Tensor& variance, const Tensor& state, bool kept)
+           const Tensor& input, const Tensor& mean, const Tensor& variance, const Tensor& state)
       : call_(call),
         layout_(layout),
         chunks_(std::clamp<int64_t>(kWideColumns / layout.stride, 1, layout.chunks)),
@@ -59,24 +76,25 @@ class Backward {
         ld_(columns_ + kGap),
         groups_((layout.chunks + chunks_ - 1) / chunks_),
         grad_output_(grad_output),
+        input_(input),
         mean_(mean.const_data_ptr<T>()),
         variance_(variance.const_data_ptr<T>()),
         state_(state.const_data_ptr<T>()),
-        kept_(kept),
-        all_(!kept || call.execution == Execution::kDense),
+        grad_input_(at::empty(input.sizes(), grad_output.options())),
+        rows_(rows_of_gradient(call)),
         edges_(call, ld_, Direction::kBackward) {
-    if (!all_) forward_edges_ = std::make_unique<BlockEdges<T>>(call, ld_, Direction::kForward);
+    if (call.gradient_rates && call.execution == Execution::kSparse) {
+      forward_edges_ = std::make_unique<BlockEdges<T>>(call, ld_, Direction::kForward);
+    }
     const int64_t count = std::min<int64_t>(at::get_num_threads(), groups_);
     for (int64_t i = 0; i < count; ++i) add_share(state.options());
     // Statistics of the batch tie all images together: then all gradients are held at once.
     const int64_t slots = call.statistics == Statistics::kBatch ? groups_ : count;
     grad_state_ = at::empty({slots, call.channels(), ld_}, state.options());
-    grad_sent_ = at::empty({slots, largest_block(call), ld_}, state.options());
+    grad_sent_ = at::empty({slots, call.largest_block(), ld_}, state.options());
   }
 
-  BlocksGradients run(int64_t in_channels) {
-    Tensor grad_input = at::empty({layout_.batch, in_channels, layout_.height, layout_.width},
-                                  grad_state_.options());
+  BlocksGradients run() {
     const int64_t last = call_.num_blocks() - 1;
     if (call_.statistics != Statistics::kBatch) {
       for_each_group([&](int64_t group, int64_t share) {
@@ -84,9 +102,9 @@ class Backward {
         for (int64_t block = last; block >= 0; --block) {
           differentiate(group, share, block, shares_[share]);
         }
-        finish(group, share, grad_input);
+        finish(group, share);
       });
-      return total(grad_input);
+      return total();
     }
     for_each_group([&](int64_t group, int64_t) { start(group, group); });
     for (int64_t block = last; block >= 0; --block) {
@@ -96,22 +114,19 @@ class Backward {
       add_up_batch(block);
       for_each_group([&](int64_t group, int64_t) {
         for_each_image(group, [&](int64_t image, int64_t column) {
-          to_state(group, block, image, column, shares_.front().by);
+          to_source(group, block, image, column, shares_.front().by);
         });
       });
     }
-    for_each_group([&](int64_t group, int64_t) { finish(group, group, grad_input); });
-    return total(grad_input);
+    for_each_group([&](int64_t group, int64_t) { finish(group, group); });
+    return total();
   }
 
  private:
   void add_share(const at::TensorOptions& options) {
-    Share<T>& share = shares_.emplace_back(call_, layout_, ld_, options);
-    if (all_) {
-      share.weight = at::zeros(call_.weight.sizes(), options);
-      return;
-    }
-    for (int64_t block = 0; block < call_.num_blocks(); ++block) {
+    Share<T>& share = shares_.emplace_back(call_, layout_, input_, ld_, options);
+    if (!rows_.empty()) share.weight = at::zeros(call_.weight.sizes(), options);
+    for (int64_t block = 0; forward_edges_ && block < call_.num_blocks(); ++block) {
       share.edges.emplace_back((*forward_edges_)[block].edges.size());
     }
   }
@@ -140,10 +155,26 @@ class Backward {
     }
   }
 
-  kernels::Rows<const T> own_rows(int64_t image, int64_t block) const {
+  // What a block read of an image.
+  kernels::Rows<const T> source(int64_t image, int64_t index) const {
+    const Block& block = call_.blocks[index];
+    if (call_.is_entry(index)) {
+      const int64_t places = input_.size(2) * input_.size(3);
+      return {input_.const_data_ptr<T>() + image * block.size * places, places, block.size};
+    }
     const int64_t chunk = image / layout_.images, place = image % layout_.images * layout_.places();
-    return {state_ + (chunk * call_.channels() + call_.begin(block)) * layout_.stride + place,
-            layout_.stride, call_.size(block)};
+    return {state_ + (chunk * call_.channels() + block.channel) * layout_.stride + place,
+            layout_.stride, block.size};
+  }
+  kernels::MapScratch<T>& maps(Share<T>& share, int64_t index) const {
+    return call_.is_entry(index) ? share.entry_maps : share.maps;
+  }
+  // The gradient of what a block's normalisation gave: that of an entry lies in the input's.
+  kernels::Rows<T> grad_normed(int64_t slot, int64_t image, int64_t column, int64_t index) {
+    const Block& block = call_.blocks[index];
+    if (!call_.is_entry(index)) return {grad_sent(slot) + column, ld_, block.size};
+    const int64_t places = input_.size(2) * input_.size(3);
+    return {grad_input_.mutable_data_ptr<T>() + image * block.size * places, places, block.size};
   }
 
   T* grad_state(int64_t slot, int64_t channel) {
@@ -161,15 +192,17 @@ class Backward {
       const T* from = grad_output_.const_data_ptr<T>() + image * call_.outputs() * places;
       for (int64_t channel = 0; channel < call_.outputs(); ++channel) {
         std::copy_n(from + channel * places, places,
-                    grad_state(slot, call_.targets.back() + channel) + column);
+                    grad_state(slot, call_.blocks.back().target + channel) + column);
       }
     });
   }
 
-  void finish(int64_t group, int64_t slot, Tensor& grad_input) {
-    const int64_t places = layout_.places(), channels = grad_input.size(1);
+  // An entry's gradient is where it belongs.
+  void finish(int64_t group, int64_t slot) {
+    if (call_.is_entry(0)) return;
+    const int64_t places = layout_.places(), channels = input_.size(1);
     for_each_image(group, [&](int64_t image, int64_t column) {
-      T* to = grad_input.mutable_data_ptr<T>() + image * channels * places;
+      T* to = grad_input_.mutable_data_ptr<T>() + image * channels * places;
       for (int64_t channel = 0; channel < channels; ++channel) {
         std::copy_n(grad_state(slot, channel) + column, places, to + channel * places);
       }
@@ -178,15 +211,16 @@ class Backward {
 
   // From the gradient of what a block sent to that of what its normalisation gave, and, unless that
   // waits for the batch, to the state.
-  void differentiate(int64_t group, int64_t slot, int64_t block, Share<T>& share) {
+  void differentiate(int64_t group, int64_t slot, int64_t index, Share<T>& share) {
+    const Block& block = call_.blocks[index];
     // The last block may write to channels that are also its own: those change below.
-    const T* grad = grad_state(slot, call_.targets[block]);
-    if (block == call_.num_blocks() - 1) {
+    const T* grad = grad_state(slot, block.target);
+    if (index == call_.num_blocks() - 1 && !call_.is_entry(index)) {
       grad = std::copy_n(grad, call_.outputs() * ld_, share.sent.template mutable_data_ptr<T>()) -
              call_.outputs() * ld_;
     }
-    edges_.add(block, grad, grad_sent(slot), ld_, columns_);
-    const int64_t begin = call_.begin(block), size = call_.size(block);
+    edges_.multiply(index, grad, grad_sent(slot), ld_, columns_, kernels::Start::kZero);
+    const int64_t begin = block.parameter, size = block.size;
     T* z = share.z.template mutable_data_ptr<T>();
     for_each_image(group, [&](int64_t image, int64_t column) {
       const bool own_sums = call_.statistics != Statistics::kBatch;
@@ -196,16 +230,16 @@ class Backward {
       }
       const auto norm = norm_of<T>(call_, mean_, variance_, image, block, share.scale, share.shift);
       kernels::norm_depthwise_backward<T>(
-          own_rows(image, block), norm,
-          call_.depthwise.const_data_ptr<T>() + begin * kernels::kTaps, share.maps,
-          {z + column, ld_, size}, {grad_sent(slot) + column, ld_, size},
+          source(image, index), norm, call_.depthwise.const_data_ptr<T>() + begin * kernels::kTaps,
+          maps(share, index), {z + column, ld_, size}, {grad_sent(slot) + column, ld_, size},
+          grad_normed(slot, image, column, index),
           {share.taps.data() + begin * kernels::kTaps, share.of_shift.data() + begin,
            share.of_scaled.data() + begin});
       if (!own_sums) return;
-      take_sums(block, image, T(layout_.places()), share);
-      to_state(slot, block, image, column, share.by);
+      take_sums(block, image, T(maps(share, index).places), share);
+      to_source(slot, index, image, column, share.by);
     });
-    add_weight_gradient(block, grad, z, share);
+    add_weight_gradient(index, grad, z, share);
   }
 
   // From the sums over an image, or the batch, to the gradients of the norm's weights and the
@@ -213,11 +247,11 @@ class Backward {
   //   a = g xhat + b, xhat = (x - mean) / sqrt(variance + eps):
   //   dx = g / sqrt(variance + eps) (da - sum(da) / count - xhat sum(da xhat) / count)
   // Given statistics do not depend on x: no sums then.
-  void take_sums(int64_t block, int64_t image, T count, Share<T>& share) {
-    const int64_t at = call_.statistics == Statistics::kInstance ? image * call_.own() : 0;
+  void take_sums(const Block& block, int64_t image, T count, Share<T>& share) {
+    const int64_t at = call_.statistics == Statistics::kInstance ? image * call_.parameters() : 0;
     const T* weight = call_.norm_weight.template const_data_ptr<T>();
     const bool given = call_.statistics == Statistics::kGiven;
-    for (int64_t c = call_.begin(block); c < call_.ends[block]; ++c) {
+    for (int64_t c = block.parameter; c < block.parameter + block.size; ++c) {
       const T inverse = 1 / std::sqrt(variance_[at + c] + T(call_.eps));
       const T scale = weight[c] * inverse;
       share.norm_weight[c] += share.of_scaled[c] * inverse;
@@ -230,36 +264,44 @@ class Backward {
   }
 
   // The sums of all threads, in the first share.
-  void add_up_batch(int64_t block) {
+  void add_up_batch(int64_t index) {
+    const Block& block = call_.blocks[index];
     Share<T>& sum = shares_.front();
     for (size_t i = 1; i < shares_.size(); ++i) {
-      for (int64_t c = call_.begin(block); c < call_.ends[block]; ++c) {
+      for (int64_t c = block.parameter; c < block.parameter + block.size; ++c) {
         sum.of_scaled[c] += shares_[i].of_scaled[c];
         sum.of_shift[c] += shares_[i].of_shift[c];
       }
     }
-    take_sums(block, 0, T(layout_.batch * layout_.places()), sum);
+    take_sums(block, 0, T(layout_.batch * maps(sum, index).places), sum);
   }
 
-  void to_state(int64_t slot, int64_t block, int64_t image, int64_t column,
-                const std::vector<kernels::NormBackward<T>>& by) {
-    const int64_t begin = call_.begin(block);
-    kernels::add_norm_backward<T>(
-        own_rows(image, block), {grad_sent(slot) + column, ld_, call_.size(block)},
-        by.data() + begin, {grad_state(slot, begin) + column, ld_, call_.size(block)},
-        layout_.places());
+  // To the gradient of what the block read: added to that of the state, or that of the input.
+  void to_source(int64_t slot, int64_t index, int64_t image, int64_t column,
+                 const std::vector<kernels::NormBackward<T>>& by) {
+    const Block& block = call_.blocks[index];
+    const bool entry = call_.is_entry(index);
+    const kernels::Rows<T> da = grad_normed(slot, image, column, index);
+    const kernels::Rows<T> of_state{grad_state(slot, block.channel) + column, ld_, block.size};
+    kernels::norm_backward<T>(source(image, index), {da.data, da.stride, da.count},
+                              by.data() + block.parameter, entry ? da : of_state,
+                              entry ? input_.size(2) * input_.size(3) : layout_.places(), !entry);
   }
 
-  void add_weight_gradient(int64_t block, const T* grad, const T* z, Share<T>& share) {
-    if (!all_) {
-      kernels::sparse_product_grad_edges((*forward_edges_)[block], z, grad, ld_, columns_,
-                                         share.edges[block].data());
-      return;
+  void add_weight_gradient(int64_t index, const T* grad, const T* z, Share<T>& share) {
+    if (forward_edges_) {
+      kernels::sparse_product_grad_edges((*forward_edges_)[index], z, grad, ld_, columns_,
+                                         share.edges[index].data());
     }
-    const int64_t sent = call_.channels() - call_.targets[block], own = call_.size(block);
-    share.weight.narrow(0, call_.targets[block], sent)
-        .narrow(1, call_.column(block), own)
-        .addmm_(rows_of(grad, sent, columns_, ld_), rows_of(z, own, columns_, ld_).t());
+    const Block& block = call_.blocks[index];
+    for (const auto& [first, last] : rows_) {
+      const int64_t begin = std::max(first, block.target), count = last - begin;
+      if (count <= 0) continue;
+      share.weight.narrow(0, begin, count)
+          .narrow(1, block.column, block.size)
+          .addmm_(matrix_of(grad + (begin - block.target) * ld_, count, columns_, ld_),
+                  matrix_of(z, block.size, columns_, ld_).t());
+    }
   }
 
   static Tensor sum(std::vector<Share<T>>& shares, std::vector<T> Share<T>::*member,
@@ -272,20 +314,29 @@ class Backward {
     return out;
   }
 
-  Tensor only_edges(const Tensor& weight) const {
+  // In the gradient's matrix, edges in use have all of their gradient, other candidates that times
+  // their row's rate.
+  Tensor weight_gradient() {
+    const auto options = grad_state_.options();
+    Tensor weight = rows_.empty() ? at::zeros(call_.weight.sizes(), options) : shares_[0].weight;
+    for (size_t i = 1; i < shares_.size() && !rows_.empty(); ++i) weight.add_(shares_[i].weight);
+    if (!call_.gradient_rates) return weight;
     const Structure& s = *call_.structure;
-    return edge_matrix(edge_values(weight, s.row_offsets, s.columns), s.row_offsets, s.columns,
-                       weight.size(1));
+    const Tensor values =
+        forward_edges_ ? edges_gradient() : edge_values(weight, s.row_offsets, s.columns);
+    weight.mul_(call_.gradient_rates->unsqueeze(1));
+    T* to = weight.template mutable_data_ptr<T>();
+    const T* of = values.template const_data_ptr<T>();
+    const int32_t *offsets = s.row_offsets.const_data_ptr<int32_t>(),
+                  *columns = s.columns.const_data_ptr<int32_t>();
+    for (int64_t row = 0; row < weight.size(0); ++row, to += weight.size(1)) {
+      for (int32_t e = offsets[row]; e < offsets[row + 1]; ++e) to[columns[e]] = of[e];
+    }
+    return weight;
   }
 
-  Tensor weight_gradient() {
-    if (all_) {
-      Tensor weight = shares_.front().weight;
-      for (size_t i = 1; i < shares_.size(); ++i) weight.add_(shares_[i].weight);
-      return kept_ ? only_edges(weight) : weight;
-    }
-    const Structure& structure = *call_.structure;
-    Tensor values = at::zeros({structure.columns.numel()}, grad_state_.options());
+  Tensor edges_gradient() const {
+    Tensor values = at::zeros({call_.structure->columns.numel()}, grad_state_.options());
     T* to = values.template mutable_data_ptr<T>();
     for (const Share<T>& share : shares_) {
       for (int64_t block = 0; block < call_.num_blocks(); ++block) {
@@ -293,16 +344,16 @@ class Backward {
         for (size_t i = 0; i < positions.size(); ++i) to[positions[i]] += share.edges[block][i];
       }
     }
-    return edge_matrix(values, structure.row_offsets, structure.columns, call_.weight.size(1));
+    return values;
   }
 
-  BlocksGradients total(const Tensor& grad_input) {
+  BlocksGradients total() {
     const auto options = grad_state_.options();
-    const int64_t own = call_.own();
-    return {grad_input, weight_gradient(),
-            sum(shares_, &Share<T>::taps, {own, kernels::kTaps}, options),
-            sum(shares_, &Share<T>::norm_weight, {own}, options),
-            sum(shares_, &Share<T>::norm_bias, {own}, options)};
+    const int64_t count = call_.parameters();
+    return {grad_input_, weight_gradient(),
+            sum(shares_, &Share<T>::taps, {count, kernels::kTaps}, options),
+            sum(shares_, &Share<T>::norm_weight, {count}, options),
+            sum(shares_, &Share<T>::norm_bias, {count}, options)};
   }
 
   const BlocksCall& call_;
@@ -312,13 +363,14 @@ class Backward {
   const int64_t ld_;       // elements from one of its rows to the next
   const int64_t groups_;
   const Tensor& grad_output_;
+  const Tensor& input_;
   const T* mean_;
   const T* variance_;
   const T* state_;
-  const bool kept_;
-  const bool all_;  // the weight's gradient is summed for all candidates
+  Tensor grad_input_;
+  const std::vector<std::pair<int64_t, int64_t>> rows_;  // whose candidates get a gradient
   const BlockEdges<T> edges_;
-  std::unique_ptr<BlockEdges<T>> forward_edges_;  // of the gradient of edges alone
+  std::unique_ptr<BlockEdges<T>> forward_edges_;  // where edges get theirs apart
   std::vector<Share<T>> shares_;
   Tensor grad_state_;  // [slots, channels, ld]
   Tensor grad_sent_;   // [slots, largest block, ld]: of z, then of what the normalisation gave
@@ -327,21 +379,18 @@ class Backward {
 }  // namespace
 
 BlocksGradients wired_blocks_gradients(const BlocksCall& call, const Tensor& grad_output,
-                                       int64_t in_channels, const Tensor& mean,
-                                       const Tensor& variance, const Tensor& state,
-                                       std::string_view gradient) {
-  const StateLayout layout(grad_output.size(0), grad_output.size(2), grad_output.size(3));
+                                       const Tensor& input, const Tensor& mean,
+                                       const Tensor& variance, const Tensor& state) {
+  const StateLayout layout(call, input);
   const auto options = grad_output.options();
   if (layout.batch == 0 || layout.places() == 0) {
-    return {at::zeros({layout.batch, in_channels, layout.height, layout.width}, options),
-            at::zeros(call.weight.sizes(), options),
-            at::zeros({call.own(), kernels::kTaps}, options), at::zeros({call.own()}, options),
-            at::zeros({call.own()}, options)};
+    const int64_t count = call.parameters();
+    return {at::zeros(input.sizes(), options), at::zeros(call.weight.sizes(), options),
+            at::zeros({count, kernels::kTaps}, options), at::zeros({count}, options),
+            at::zeros({count}, options)};
   }
   return AT_DISPATCH_FLOATING_TYPES(grad_output.scalar_type(), "wired_blocks_backward", [&] {
-    return Backward<scalar_t>(call, layout, grad_output, mean, variance, state,
-                              gradient == "kept" && call.structure)
-        .run(in_channels);
+    return Backward<scalar_t>(call, layout, grad_output, input, mean, variance, state).run();
   });
 }
 

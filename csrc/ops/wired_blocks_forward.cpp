@@ -24,16 +24,18 @@ constexpr double kNoMean = std::numeric_limits<double>::quiet_NaN();
 // Room that a thread computes with.
 template <typename T>
 struct Workspace {
-  kernels::MapScratch<T> maps;
+  kernels::MapScratch<T> maps, entry_maps;
   std::vector<T> scale, shift;
   Tensor z;    // [largest block, stride]
   Tensor out;  // [outputs, stride]
 
-  Workspace(const BlocksCall& call, const StateLayout& layout, const at::TensorOptions& options)
+  Workspace(const BlocksCall& call, const StateLayout& layout, const Tensor& input,
+            const at::TensorOptions& options)
       : maps(layout.height, layout.width),
-        scale(call.own()),
-        shift(call.own()),
-        z(at::zeros({largest_block(call), layout.stride}, options)),
+        entry_maps(input.size(2), input.size(3), std::max<int64_t>(1, call.entry_stride)),
+        scale(call.parameters()),
+        shift(call.parameters()),
+        z(at::zeros({call.largest_block(), layout.stride}, options)),
         out(at::empty({call.outputs(), layout.stride}, options)) {}
 };
 
@@ -49,7 +51,12 @@ class Forward {
         state_(results.state.mutable_data_ptr<T>()),
         mean_(statistics(results.mean)),
         variance_(statistics(results.variance)),
-        edges_(call, layout.stride, Direction::kForward) {}
+        edges_(call, layout.stride, Direction::kForward) {
+    const int64_t count = std::min<int64_t>(at::get_num_threads(), layout.chunks);
+    for (int64_t i = 0; i < count; ++i) {
+      workspaces_.emplace_back(call, layout, input, results.output.options());
+    }
+  }
 
   void run() {
     if (call_.statistics != Statistics::kBatch) {
@@ -76,11 +83,17 @@ class Forward {
                                                   : tensor.mutable_data_ptr<T>();
   }
 
+  // A workspace's chunks on one thread, in order.
   template <typename F>
   void for_each_chunk(F&& f) {
-    at::parallel_for(0, layout_.chunks, 1, [&](int64_t begin, int64_t end) {
-      Workspace<T> work(call_, layout_, results_.state.options());
-      for (int64_t chunk = begin; chunk < end; ++chunk) f(chunk, work);
+    const int64_t count = workspaces_.size();
+    at::parallel_for(0, count, 1, [&](int64_t first, int64_t last) {
+      for (int64_t i = first; i < last; ++i) {
+        for (int64_t chunk = layout_.chunks * i / count; chunk < layout_.chunks * (i + 1) / count;
+             ++chunk) {
+          f(chunk, workspaces_[i]);
+        }
+      }
     });
   }
 
@@ -88,8 +101,9 @@ class Forward {
     return state_ + (chunk * call_.channels() + channel) * layout_.stride;
   }
 
-  // The input, and zeros in all other channels and columns.
+  // The input, and zeros in all other channels and columns. An entry does so by itself.
   void start(int64_t chunk) {
+    if (call_.is_entry(0)) return;
     const int64_t given = input_.size(1), places = layout_.places();
     const T* in = input_.const_data_ptr<T>() + chunk * layout_.images * given * places;
     std::fill_n(row(chunk, given), (call_.channels() - given) * layout_.stride, T{0});
@@ -103,34 +117,45 @@ class Forward {
     }
   }
 
-  kernels::Rows<const T> own_rows(int64_t chunk, int64_t block, int64_t image) {
-    return {row(chunk, call_.begin(block)) + image * layout_.places(), layout_.stride,
-            call_.size(block)};
+  // What a block reads of an image, of which the chunk has some.
+  kernels::Rows<const T> source(int64_t chunk, int64_t index, int64_t image) {
+    const Block& block = call_.blocks[index];
+    if (call_.is_entry(index)) {
+      const int64_t places = input_.size(2) * input_.size(3);
+      const T* in = input_.const_data_ptr<T>();
+      return {in + (chunk * layout_.images + image) * block.size * places, places, block.size};
+    }
+    return {row(chunk, block.channel) + image * layout_.places(), layout_.stride, block.size};
+  }
+  kernels::MapScratch<T>& maps(Workspace<T>& work, int64_t index) const {
+    return call_.is_entry(index) ? work.entry_maps : work.maps;
   }
 
   // Mean and variance of each image's own channels.
-  void take_moments(int64_t chunk, int64_t block, Workspace<T>& work) {
-    const int64_t begin = call_.begin(block), end = call_.ends[block];
+  void take_moments(int64_t chunk, int64_t index, Workspace<T>& work) {
+    const Block& block = call_.blocks[index];
+    kernels::MapScratch<T>& scratch = maps(work, index);
     for (int64_t image = 0; image < layout_.images_of(chunk); ++image) {
-      const int64_t first = (chunk * layout_.images + image) * call_.own();
-      kernels::row_moments<T>(own_rows(chunk, block, image), work.maps, mean_ + first + begin,
-                              variance_ + first + begin);
-      for (int64_t c = begin; c < end; ++c) variance_[first + c] /= T(layout_.places());
+      const int64_t first = (chunk * layout_.images + image) * call_.parameters() + block.parameter;
+      kernels::row_moments<T>(source(chunk, index, image), scratch, mean_ + first,
+                              variance_ + first);
+      for (int64_t c = first; c < first + block.size; ++c) variance_[c] /= T(scratch.places);
     }
   }
 
   // The same over the batch, from the moments of each image, in float64.
-  void take_batch_moments(int64_t block) {
-    const int64_t size = call_.size(block), begin = call_.begin(block);
+  void take_batch_moments(int64_t index) {
+    const int64_t size = call_.blocks[index].size, begin = call_.blocks[index].parameter;
     std::vector<T> means(layout_.batch * size), squares(layout_.batch * size);
     for_each_chunk([&](int64_t chunk, Workspace<T>& work) {
       for (int64_t image = 0; image < layout_.images_of(chunk); ++image) {
         const int64_t first = (chunk * layout_.images + image) * size;
-        kernels::row_moments<T>(own_rows(chunk, block, image), work.maps, means.data() + first,
-                                squares.data() + first);
+        kernels::row_moments<T>(source(chunk, index, image), maps(work, index),
+                                means.data() + first, squares.data() + first);
       }
     });
-    const double batch = layout_.batch, places = layout_.places();
+    const double batch = layout_.batch;
+    const double places = maps(workspaces_.front(), index).places;
     for (int64_t c = 0; c < size; ++c) {
       double mean = 0, sum = 0;
       for (int64_t i = 0; i < layout_.batch; ++i) mean += means[i * size + c];
@@ -144,26 +169,26 @@ class Forward {
     }
   }
 
-  // Adds what a block sends to the state, the last one to the output.
-  void send(int64_t chunk, int64_t block, Workspace<T>& work) {
+  // Adds what a block sends to the state, the last one to the output. An entry is the first to.
+  void send(int64_t chunk, int64_t index, Workspace<T>& work) {
+    const Block& block = call_.blocks[index];
     T* z = work.z.template mutable_data_ptr<T>();
     for (int64_t image = 0; image < layout_.images_of(chunk); ++image) {
       const auto norm = norm_of<T>(call_, mean_, variance_, chunk * layout_.images + image, block,
                                    work.scale, work.shift);
       kernels::norm_depthwise<T>(
-          own_rows(chunk, block, image), norm,
-          call_.depthwise.const_data_ptr<T>() + call_.begin(block) * kernels::kTaps, work.maps,
-          {z + image * layout_.places(), layout_.stride, call_.size(block)});
+          source(chunk, index, image), norm,
+          call_.depthwise.const_data_ptr<T>() + block.parameter * kernels::kTaps, maps(work, index),
+          {z + image * layout_.places(), layout_.stride, block.size});
     }
-    clear_missing(chunk, z, call_.size(block));
-    T* target = row(chunk, call_.targets[block]);
-    const bool last = block == call_.num_blocks() - 1;
-    if (last) {
-      target = std::copy_n(target, call_.outputs() * layout_.stride,
-                           work.out.template mutable_data_ptr<T>()) -
-               call_.outputs() * layout_.stride;
+    clear_missing(chunk, z, block.size);
+    const bool entry = call_.is_entry(index), last = index == call_.num_blocks() - 1;
+    T* target = last ? work.out.template mutable_data_ptr<T>() : row(chunk, block.target);
+    if (last && !entry) {
+      std::copy_n(row(chunk, block.target), call_.outputs() * layout_.stride, target);
     }
-    edges_.add(block, z, target, layout_.stride, layout_.stride);
+    edges_.multiply(index, z, target, layout_.stride, layout_.stride,
+                    entry ? kernels::Start::kZero : kernels::Start::kTarget);
     if (last) finish(chunk, target);
   }
 
@@ -196,22 +221,23 @@ class Forward {
   T* mean_;
   T* variance_;
   const BlockEdges<T> edges_;
+  std::vector<Workspace<T>> workspaces_;
 };
 
 }  // namespace
 
 BlocksOutput wired_blocks_forward(const BlocksCall& call, const Tensor& input, const Tensor& mean,
                                   const Tensor& variance) {
-  const StateLayout layout(input.size(0), input.size(2), input.size(3));
+  const StateLayout layout(call, input);
   const auto options = input.options();
   const std::vector<int64_t> moments = call.statistics == Statistics::kInstance
-                                           ? std::vector<int64_t>{layout.batch, call.own()}
-                                           : std::vector<int64_t>{call.own()};
+                                           ? std::vector<int64_t>{layout.batch, call.parameters()}
+                                           : std::vector<int64_t>{call.parameters()};
   BlocksOutput results{
       at::empty({layout.batch, call.outputs(), layout.height, layout.width}, options),
       call.statistics == Statistics::kGiven ? mean : at::full(moments, kNoMean, options),
       call.statistics == Statistics::kGiven ? variance : at::full(moments, kNoMean, options),
-      at::empty({layout.chunks, call.channels(), layout.stride}, options)};
+      at::empty({layout.chunks, call.kept_channels(), layout.stride}, options)};
   if (input.size(0) == 0 || layout.places() == 0) {
     results.state.zero_();
     return results;

@@ -15,15 +15,9 @@
 
 namespace rewire::ops {
 
-inline int64_t largest_block(const BlocksCall& call) {
-  int64_t largest = 0;
-  for (int64_t i = 0; i < call.num_blocks(); ++i) largest = std::max(largest, call.size(i));
-  return largest;
-}
-
 // `count` rows of a buffer, `stride` elements apart, as a matrix.
 template <typename T>
-at::Tensor rows_of(const T* data, int64_t count, int64_t num_columns, int64_t stride) {
+at::Tensor matrix_of(const T* data, int64_t count, int64_t num_columns, int64_t stride) {
   return at::from_blob(const_cast<T*>(data), {count, num_columns}, {stride, 1},
                        at::dtype(c10::CppTypeToScalarType<T>::value));
 }
@@ -48,31 +42,32 @@ class BlockEdges {
     }
     streams_.resize(call.num_blocks());
     at::parallel_for(0, call.num_blocks(), 1, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) streams_[i] = stream(i, stride);
+      for (int64_t i = begin; i < end; ++i) streams_[i] = stream(call.blocks[i], stride);
     });
   }
 
   const kernels::EdgeStream<T>& operator[](int64_t block) const { return streams_[block]; }
 
-  // Forward: target [rows from targets[block] on] += edges * source [the block's own rows];
-  // backward the other way round, in the place of what is there.
-  void add(int64_t block, const T* source, T* target, int64_t stride, int64_t num_columns) const {
-    const bool forward = direction_ == Direction::kForward;
+  // Forward: target [rows that the block sends to] = or += edges * source [the block's rows];
+  // backward the other way round.
+  void multiply(int64_t index, const T* source, T* target, int64_t stride, int64_t num_columns,
+                kernels::Start start) const {
     if (!streams_.empty()) {
-      kernels::sparse_product(streams_[block], source, target, stride, num_columns,
-                              forward ? kernels::Start::kTarget : kernels::Start::kZero);
+      kernels::sparse_product(streams_[index], source, target, stride, num_columns, start);
       return;
     }
-    const int64_t sent = call_.channels() - call_.targets[block], own = call_.size(block);
+    const bool forward = direction_ == Direction::kForward;
+    const Block& block = call_.blocks[index];
+    const int64_t sent = call_.sent(block);
     const at::Tensor weight =
-        dense_.narrow(0, call_.targets[block], sent).narrow(1, call_.column(block), own);
-    at::Tensor to = rows_of(target, forward ? sent : own, num_columns, stride);
-    const at::Tensor from = rows_of(source, forward ? own : sent, num_columns, stride);
-    to.addmm_(forward ? weight : weight.t(), from, forward ? 1 : 0);
+        dense_.narrow(0, block.target, sent).narrow(1, block.column, block.size);
+    at::Tensor to = matrix_of(target, forward ? sent : block.size, num_columns, stride);
+    const at::Tensor from = matrix_of(source, forward ? block.size : sent, num_columns, stride);
+    to.addmm_(forward ? weight : weight.t(), from, start == kernels::Start::kTarget ? 1 : 0);
   }
 
  private:
-  kernels::EdgeStream<T> stream(int64_t block, int64_t stride) const {
+  kernels::EdgeStream<T> stream(const Block& block, int64_t stride) const {
     const bool forward = direction_ == Direction::kForward;
     kernels::Edges edges = call_.edges_of(block);
     if (!forward) {
@@ -83,13 +78,12 @@ class BlockEdges {
       edges.first_source = by_row.first_target;
       edges.num_sources = by_row.num_targets;
     }
-    const int64_t target = call_.targets[block], column = call_.column(block);
     const T* weight = call_.weight.template const_data_ptr<T>();
     const int64_t width = call_.weight.size(1);
     const int bits = kernels::panel_bits(edges, stride);
     return kernels::stream_edges<T>(edges, stride, bits, [&](int64_t to, int64_t from, int64_t) {
-      const int64_t row = (forward ? to : from) + target;
-      return weight[row * width + (forward ? from : to) + column];
+      const int64_t row = (forward ? to : from) + block.target;
+      return weight[row * width + (forward ? from : to) + block.column];
     });
   }
 
@@ -99,18 +93,19 @@ class BlockEdges {
   std::vector<kernels::EdgeStream<T>> streams_;
 };
 
-// The normalisation of one image's channels in a block, in the rows `scale` and `shift` of [own].
+// The normalisation of one image's channels in a block, in the rows `scale` and `shift` of
+// [parameters].
 template <typename T>
 kernels::Norm<T> norm_of(const BlocksCall& call, const T* mean, const T* variance, int64_t image,
-                         int64_t block, std::vector<T>& scale, std::vector<T>& shift) {
+                         const Block& block, std::vector<T>& scale, std::vector<T>& shift) {
   if (call.statistics == Statistics::kInstance) {
-    mean += image * call.own();
-    variance += image * call.own();
+    mean += image * call.parameters();
+    variance += image * call.parameters();
   }
   const T* weight = call.norm_weight.const_data_ptr<T>();
   const T* bias = call.norm_bias.const_data_ptr<T>();
-  const int64_t begin = call.begin(block);
-  for (int64_t c = begin; c < call.ends[block]; ++c) {
+  const int64_t begin = block.parameter;
+  for (int64_t c = begin; c < begin + block.size; ++c) {
     scale[c] = weight[c] / std::sqrt(variance[c] + T(call.eps));
     shift[c] = bias[c] - mean[c] * scale[c];
   }

@@ -9,6 +9,8 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include "kernels/cpu/sums-inl.h"
+
 HWY_BEFORE_NAMESPACE();
 namespace rewire::kernels::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
@@ -28,6 +30,26 @@ HWY_INLINE void store_row(D d, const T* from, const MapScratch<T>& scratch, T* r
   int64_t p = 0;
   for (; p + lanes <= scratch.places; p += lanes) hn::StoreU(hn::Load(d, from + p), d, row + p);
   for (; p < scratch.places; ++p) row[p] = from[p];
+}
+
+// z from scratch.out, and back: every step-th place of every step-th row; zeros between them.
+template <typename D, typename T>
+HWY_INLINE void store_z(D d, const MapScratch<T>& scratch, T* z) {
+  if (scratch.step == 1) return store_row(d, scratch.out, scratch, z);
+  for (int64_t row = 0; row < scratch.height; row += scratch.step) {
+    const T* from = scratch.out + row * scratch.width;
+    for (int64_t column = 0; column < scratch.width; column += scratch.step) *z++ = from[column];
+  }
+}
+
+template <typename D, typename T>
+HWY_INLINE void load_z(D d, const T* z, const MapScratch<T>& scratch) {
+  if (scratch.step == 1) return load_row(d, z, scratch, scratch.out);
+  std::fill_n(scratch.out, scratch.padded, T{0});
+  for (int64_t row = 0; row < scratch.height; row += scratch.step) {
+    T* to = scratch.out + row * scratch.width;
+    for (int64_t column = 0; column < scratch.width; column += scratch.step) to[column] = *z++;
+  }
 }
 
 template <typename D, typename T>
@@ -110,61 +132,61 @@ void forward(const Rows<const T>& x, const Norm<T>& norm, const T* taps, MapScra
     load_row(d, x.data + c * x.stride, scratch, scratch.x);
     activate(d, norm.scale[c], norm.shift[c], scratch);
     convolve<false>(d, scratch.y, taps + c * kTaps, scratch);
-    store_row(d, scratch.out, scratch, z.data + c * z.stride);
+    store_z(d, scratch, z.data + c * z.stride);
   }
-}
-
-// sums[tap] += sum over places of dz times what the tap multiplies with.
-template <typename D, typename T>
-HWY_INLINE void add_tap_sums(D d, const MapScratch<T>& scratch, T* sums) {
-  using V = hn::Vec<D>;
-  V parts[kTaps];
-  for (int tap = 0; tap < kTaps; ++tap) parts[tap] = hn::Zero(d);
-  for (int64_t p = 0; p < scratch.padded; p += hn::Lanes(d)) {
-    const V dz = hn::Load(d, scratch.grad_z.all + p);
-    for (int tap = 0; tap < kTaps; ++tap) {
-      parts[tap] = hn::MulAdd(
-          dz, tapped<D, T>(d, scratch.y, scratch.width, tap / 3 - 1, tap % 3 - 1, p), parts[tap]);
-    }
-  }
-  for (int tap = 0; tap < kTaps; ++tap) sums[tap] += hn::GetLane(hn::SumOfLanes(d, parts[tap]));
 }
 
 template <typename T>
 void backward(const Rows<const T>& x, const Norm<T>& norm, const T* taps, MapScratch<T>& scratch,
-              const Rows<T>& z, const Rows<T>& grad, const NormDepthwiseSums<T>& sums) {
-  const hn::ScalableTag<T> d;
+              const Rows<T>& z, const Rows<const T>& dz, const Rows<T>& da_rows,
+              const NormDepthwiseSums<T>& sums) {
+  using D = hn::ScalableTag<T>;
+  using V = hn::Vec<D>;
+  const D d;
   const int64_t lanes = hn::Lanes(d);
   for (int64_t c = 0; c < x.count; ++c) {
     load_row(d, x.data + c * x.stride, scratch, scratch.x);
     activate(d, norm.scale[c], norm.shift[c], scratch);
-    convolve<false>(d, scratch.y, taps + c * kTaps, scratch);
-    store_row(d, scratch.out, scratch, z.data + c * z.stride);
-
-    load_row(d, grad.data + c * grad.stride, scratch, scratch.out);
+    load_z(d, dz.data + c * dz.stride, scratch);
+    V of_taps[kTaps];
+    for (int tap = 0; tap < kTaps; ++tap) of_taps[tap] = hn::Zero(d);
     for (int64_t p = 0; p < scratch.padded; p += lanes) {
-      store_copies(d, hn::Load(d, scratch.out + p), p, scratch, scratch.grad_z);
+      const V own = hn::And(hn::Load(d, scratch.out + p), hn::Load(d, scratch.all + p));
+      store_copies(d, own, p, scratch, scratch.grad_z);
+      V parts[3] = {hn::Zero(d), hn::Zero(d), hn::Zero(d)};  // of z, as convolve sums it
+      for (int tap = 0; tap < kTaps; ++tap) {
+        const V y = tapped<D, T>(d, scratch.y, scratch.width, tap / 3 - 1, tap % 3 - 1, p);
+        parts[tap / 3] = hn::MulAdd(hn::Set(d, taps[c * kTaps + tap]), y, parts[tap / 3]);
+        of_taps[tap] = hn::MulAdd(own, y, of_taps[tap]);
+      }
+      hn::Store(hn::Add(hn::Add(parts[0], parts[1]), parts[2]), d, scratch.out + p);
     }
-    add_tap_sums(d, scratch, sums.taps + c * kTaps);
+    store_z(d, scratch, z.data + c * z.stride);
     convolve<true>(d, scratch.grad_z, taps + c * kTaps, scratch);
-    const auto center = hn::Set(d, norm.mean[c]);
-    auto sum = hn::Zero(d), scaled = hn::Zero(d);
+    const V center = hn::Set(d, norm.mean[c]);
+    V sum = hn::Zero(d), scaled = hn::Zero(d);
     for (int64_t p = 0; p < scratch.padded; p += lanes) {
       const auto passes = hn::Gt(hn::Load(d, scratch.y.all + p), hn::Zero(d));
-      const auto da = hn::IfThenElseZero(passes, hn::Load(d, scratch.out + p));
+      const V da = hn::IfThenElseZero(passes, hn::Load(d, scratch.out + p));
       hn::Store(da, d, scratch.out + p);
       sum = hn::Add(sum, da);
       scaled = hn::MulAdd(da, hn::Sub(hn::Load(d, scratch.x + p), center), scaled);
     }
-    store_row(d, scratch.out, scratch, grad.data + c * grad.stride);
-    sums.shift[c] += hn::GetLane(hn::SumOfLanes(d, sum));
-    sums.scaled[c] += hn::GetLane(hn::SumOfLanes(d, scaled));
+    store_row(d, scratch.out, scratch, da_rows.data + c * da_rows.stride);
+    T* to = sums.taps + c * kTaps;
+    add_sums(d, of_taps[0], of_taps[1], of_taps[2], of_taps[3], to);
+    add_sums(d, of_taps[4], of_taps[5], of_taps[6], of_taps[7], to + 4);
+    T last[4] = {to[8], sums.shift[c], sums.scaled[c], T{0}};
+    add_sums(d, of_taps[8], sum, scaled, hn::Zero(d), last);
+    to[8] = last[0];
+    sums.shift[c] = last[1];
+    sums.scaled[c] = last[2];
   }
 }
 
 template <typename T>
-void add_backward(const Rows<const T>& x, const Rows<const T>& grad, const NormBackward<T>* by,
-                  const Rows<T>& out, int64_t places) {
+void of_norm(const Rows<const T>& x, const Rows<const T>& grad, const NormBackward<T>* by,
+             const Rows<T>& out, int64_t places, bool adds) {
   const hn::ScalableTag<T> d;
   const int64_t lanes = hn::Lanes(d);
   for (int64_t c = 0; c < x.count; ++c) {
@@ -176,10 +198,11 @@ void add_backward(const Rows<const T>& x, const Rows<const T>& grad, const NormB
     for (; p + lanes <= places; p += lanes) {
       const auto off = hn::Sub(hn::LoadU(d, from + p), mean);
       const auto more = hn::MulAdd(hn::LoadU(d, da + p), of_grad, hn::MulAdd(off, of_x, plus));
-      hn::StoreU(hn::Add(hn::LoadU(d, to + p), more), d, to + p);
+      hn::StoreU(adds ? hn::Add(hn::LoadU(d, to + p), more) : more, d, to + p);
     }
     for (; p < places; ++p) {
-      to[p] += da[p] * by[c].of_grad + ((from[p] - by[c].mean) * by[c].of_x + by[c].plus);
+      const T more = da[p] * by[c].of_grad + ((from[p] - by[c].mean) * by[c].of_x + by[c].plus);
+      to[p] = adds ? to[p] + more : more;
     }
   }
 }
@@ -193,13 +216,14 @@ void add_backward(const Rows<const T>& x, const Rows<const T>& grad, const NormB
     forward(x, norm, taps, scratch, z);                                                          \
   }                                                                                              \
   void backward_##suffix(const Rows<const T>& x, const Norm<T>& norm, const T* taps,             \
-                         MapScratch<T>& scratch, const Rows<T>& z, const Rows<T>& grad,          \
-                         const NormDepthwiseSums<T>& sums) {                                     \
-    backward(x, norm, taps, scratch, z, grad, sums);                                             \
+                         MapScratch<T>& scratch, const Rows<T>& z, const Rows<const T>& dz,      \
+                         const Rows<T>& da, const NormDepthwiseSums<T>& sums) {                  \
+    backward(x, norm, taps, scratch, z, dz, da, sums);                                           \
   }                                                                                              \
-  void add_backward_##suffix(const Rows<const T>& x, const Rows<const T>& grad,                  \
-                             const NormBackward<T>* by, const Rows<T>& out, int64_t places) {    \
-    add_backward(x, grad, by, out, places);                                                      \
+  void of_norm_##suffix(const Rows<const T>& x, const Rows<const T>& da,                         \
+                        const NormBackward<T>* by, const Rows<T>& out, int64_t places,           \
+                        bool adds) {                                                             \
+    of_norm(x, da, by, out, places, adds);                                                       \
   }
 REWIRE_FOR_TYPE(float, 32)
 REWIRE_FOR_TYPE(double, 64)
@@ -226,8 +250,12 @@ T all_bits() {
 }  // namespace
 
 template <typename T>
-MapScratch<T>::MapScratch(int64_t height, int64_t width)
-    : width(width), places(height * width), padded(whole_vectors(places)) {
+MapScratch<T>::MapScratch(int64_t height, int64_t width, int64_t step)
+    : height(height),
+      width(width),
+      step(step),
+      places(height * width),
+      padded(whole_vectors(places)) {
   // A tap reads up to width + 1 elements before and behind a map.
   const int64_t margin = whole_vectors(width + 1), copy = margin + padded + margin;
   memory_.resize(kMostLanes + 3 * padded + 2 * 3 * copy + 2 * padded);
@@ -255,30 +283,30 @@ MapScratch<T>::MapScratch(int64_t height, int64_t width)
 template class MapScratch<float>;
 template class MapScratch<double>;
 
-#define REWIRE_EXPORT(T, suffix)                                                              \
-  HWY_EXPORT(moments_##suffix);                                                               \
-  HWY_EXPORT(forward_##suffix);                                                               \
-  HWY_EXPORT(backward_##suffix);                                                              \
-  HWY_EXPORT(add_backward_##suffix);                                                          \
-  template <>                                                                                 \
-  void row_moments(const Rows<const T>& x, MapScratch<T>& scratch, T* mean, T* deviation) {   \
-    HWY_DYNAMIC_DISPATCH(moments_##suffix)(x, scratch, mean, deviation);                      \
-  }                                                                                           \
-  template <>                                                                                 \
-  void norm_depthwise(const Rows<const T>& x, const Norm<T>& norm, const T* taps,             \
-                      MapScratch<T>& scratch, const Rows<T>& z) {                             \
-    HWY_DYNAMIC_DISPATCH(forward_##suffix)(x, norm, taps, scratch, z);                        \
-  }                                                                                           \
-  template <>                                                                                 \
-  void norm_depthwise_backward(const Rows<const T>& x, const Norm<T>& norm, const T* taps,    \
-                               MapScratch<T>& scratch, const Rows<T>& z, const Rows<T>& grad, \
-                               const NormDepthwiseSums<T>& sums) {                            \
-    HWY_DYNAMIC_DISPATCH(backward_##suffix)(x, norm, taps, scratch, z, grad, sums);           \
-  }                                                                                           \
-  template <>                                                                                 \
-  void add_norm_backward(const Rows<const T>& x, const Rows<const T>& grad,                   \
-                         const NormBackward<T>* by, const Rows<T>& out, int64_t places) {     \
-    HWY_DYNAMIC_DISPATCH(add_backward_##suffix)(x, grad, by, out, places);                    \
+#define REWIRE_EXPORT(T, suffix)                                                                  \
+  HWY_EXPORT(moments_##suffix);                                                                   \
+  HWY_EXPORT(forward_##suffix);                                                                   \
+  HWY_EXPORT(backward_##suffix);                                                                  \
+  HWY_EXPORT(of_norm_##suffix);                                                                   \
+  template <>                                                                                     \
+  void row_moments(const Rows<const T>& x, MapScratch<T>& scratch, T* mean, T* deviation) {       \
+    HWY_DYNAMIC_DISPATCH(moments_##suffix)(x, scratch, mean, deviation);                          \
+  }                                                                                               \
+  template <>                                                                                     \
+  void norm_depthwise(const Rows<const T>& x, const Norm<T>& norm, const T* taps,                 \
+                      MapScratch<T>& scratch, const Rows<T>& z) {                                 \
+    HWY_DYNAMIC_DISPATCH(forward_##suffix)(x, norm, taps, scratch, z);                            \
+  }                                                                                               \
+  template <>                                                                                     \
+  void norm_depthwise_backward(const Rows<const T>& x, const Norm<T>& norm, const T* taps,        \
+                               MapScratch<T>& scratch, const Rows<T>& z, const Rows<const T>& dz, \
+                               const Rows<T>& da, const NormDepthwiseSums<T>& sums) {             \
+    HWY_DYNAMIC_DISPATCH(backward_##suffix)(x, norm, taps, scratch, z, dz, da, sums);             \
+  }                                                                                               \
+  template <>                                                                                     \
+  void norm_backward(const Rows<const T>& x, const Rows<const T>& da, const NormBackward<T>* by,  \
+                     const Rows<T>& out, int64_t places, bool adds) {                             \
+    HWY_DYNAMIC_DISPATCH(of_norm_##suffix)(x, da, by, out, places, adds);                         \
   }
 REWIRE_EXPORT(float, 32)
 REWIRE_EXPORT(double, 64)

@@ -1,5 +1,5 @@
 // The channels of a wired block before its edges: normalisation, ReLU and a depthwise 3x3
-// convolution (stride 1, padding 1, no bias), one channel of one image at a time.
+// convolution (padding 1, no bias), one channel of one image at a time.
 //   a = x * scale + shift,   y = max(a, 0),   z = depthwise(y)
 #pragma once
 
@@ -19,10 +19,11 @@ inline constexpr int64_t kTaps = 9;
 template <typename T>
 class MapScratch {
  public:
-  MapScratch(int64_t height, int64_t width);
+  // step: the convolution's stride, from one place of z to the next.
+  MapScratch(int64_t height, int64_t width, int64_t step = 1);
   MapScratch(MapScratch&&) = default;  // the pointers stay where they point to
 
-  int64_t width;
+  int64_t height, width, step;
   int64_t places;  // height * width
   int64_t padded;  // places, rounded up to whole vectors
 
@@ -47,7 +48,8 @@ class MapScratch {
   std::vector<T> memory_;
 };
 
-// A run of channels of one image: rows of `places` elements, `stride` elements apart.
+// A run of channels of one image: rows of `places` elements (of z, those of its own map), `stride`
+// elements apart.
 template <typename T>
 struct Rows {
   T* data = nullptr;
@@ -80,14 +82,15 @@ struct NormDepthwiseSums {
   T* scaled = nullptr;  // [count] of da * (x - mean)
 };
 
-// From dz, in the rows `grad`, to da, the gradient of a, in its place; and z once more, as it was.
+// From dz to da, the gradient of a, which may take its place; and z once more, as it was.
 template <typename T>
 void norm_depthwise_backward(const Rows<const T>& x, const Norm<T>& norm, const T* taps,
-                             MapScratch<T>& scratch, const Rows<T>& z, const Rows<T>& grad,
-                             const NormDepthwiseSums<T>& sums);
+                             MapScratch<T>& scratch, const Rows<T>& z, const Rows<const T>& dz,
+                             const Rows<T>& da, const NormDepthwiseSums<T>& sums);
 
 // The gradient of x, by channel: from that of a, and from the statistics that are functions of x.
-//   out += of_grad * grad + of_x * (x - mean) + plus
+//   out = (adds ? out : 0) + of_grad * da + of_x * (x - mean) + plus
+// where out may be da, unless it adds.
 template <typename T>
 struct NormBackward {
   T of_grad;
@@ -96,7 +99,7 @@ struct NormBackward {
   T plus;
 };
 template <typename T>
-void add_norm_backward(const Rows<const T>& x, const Rows<const T>& grad, const NormBackward<T>* by,
-                       const Rows<T>& out, int64_t places);
+void norm_backward(const Rows<const T>& x, const Rows<const T>& da, const NormBackward<T>* by,
+                   const Rows<T>& out, int64_t places, bool adds);
 
 }  // namespace rewire::kernels

@@ -223,10 +223,23 @@ Op sparse_backward_row(const std::string& execution) {
   return op;
 }
 
+// Some of the rates are 0, so that some outputs' candidates are skipped.
+Tensor rates_of(int64_t out) { return drawn({out}, 8).relu(); }
+
+// The weight in use: straight-through to candidates that are not, by the rates there are.
+Tensor weight_in_use(const Tensor& weight, const Tensor& mask, const std::string& gradient,
+                     const c10::IValue& rates) {
+  const Tensor kept = weight * mask;
+  if (gradient == "all") return straight_through(weight, kept);
+  if (gradient == "kept") return kept;
+  return kept + (weight - weight.detach()) * (1 - mask) *
+                    rates.toTensor().detach().to(weight).unsqueeze(1);
+}
+
 Op wired_row(const std::string& name, const std::string& gradient, const std::string& execution) {
   const bool lines = name == "wired_linear";
   Op op{.name = name,
-        .gradient = gradient == "all" ? Gradient::kStraightThrough : Gradient::kDerivative,
+        .gradient = gradient == "kept" ? Gradient::kDerivative : Gradient::kStraightThrough,
         .launches_kernels = false,
         .any_threads = execution == "sparse",
         .sums = true};
@@ -234,22 +247,65 @@ Op wired_row(const std::string& name, const std::string& gradient, const std::st
     const Tensor input = a[0].toTensor(), weight = a[1].toTensor();
     const Tensor mask = matrix_of(at::ones(a[4].toTensor().numel(), weight.options()),
                                   a[3].toTensor(), a[4].toTensor(), weight.size(1));
-    const Tensor kept = weight * mask;
-    const Tensor used = a[8].toStringRef() == "all" ? straight_through(weight, kept) : kept;
-    return {apply(used, input, optional(a[2]), lines)};
+    return {apply(weight_in_use(weight, mask, a[8].toStringRef(), a[10]), input, optional(a[2]),
+                  lines)};
   };
   op.samples = layers(lines, {gradient, execution}, candidates_of);
-  const auto with = [](const Tensor& weight, const std::string& word) {
+  for (Sample& sample : op.samples) {
+    const bool sampled = gradient == "candidates";
+    const int64_t out = sample.arguments[1].toTensor().size(0);
+    sample.arguments.push_back(sampled ? c10::IValue(rates_of(out)) : c10::IValue());
+  }
+  const auto with = [](const Tensor& weight, const std::string& word,
+                       const c10::IValue& rates = {}) {
     Values arguments{kInput, weight, c10::IValue()};
     append(arguments, kEdges);
-    arguments.insert(arguments.end(), {word, "sparse"});
+    arguments.insert(arguments.end(), {word, "sparse", rates});
     return arguments;
   };
   const std::string expected = name + ": expected ";
   op.refusals = {
       {with(kWeight.t(), "all"), expected + "weight of shape [out = 2, in = 3], got [3, 2]"},
       {with(kWeight.to(torch::kFloat), "all"), expected + "weight of dtype Double, got Float"},
-      {with(kWeight, "none"), expected + "gradient `all` or `kept`, got `none`"}};
+      {with(kWeight, "none"), expected + "gradient `all`, `kept` or `candidates`, got `none`"},
+      {with(kWeight, "candidates"), expected + "gradient_rates if gradient is `candidates`, and "
+                                               "only then, got gradient `candidates`"},
+      {with(kWeight, "all", rates_of(2)), expected + "gradient_rates if gradient is `candidates`, "
+                                                     "and only then, got gradient `all`"},
+      {with(kWeight, "candidates", rates_of(3)),
+       expected + "gradient_rates of shape [2], got [3]"}};
+  return op;
+}
+
+Op candidate_gradient_row() {
+  Op op{.name = "candidate_gradient",
+        .gradient = Gradient::kStraightThrough,  // none to the rates
+        .launches_kernels = false,
+        .sums = true};
+  op.reference = [](const Values& a) -> Values {
+    const Tensor grad = a[0].toTensor(), input = a[1].toTensor(), rates = a[2].toTensor();
+    const auto wide = grad.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+    const auto flat = [&](const Tensor& maps) {
+      int64_t columns = maps.size(0);
+      for (int64_t dim = 2; dim < maps.dim(); ++dim) columns *= maps.size(dim);
+      return maps.transpose(0, 1).reshape({maps.size(1), columns}).to(wide);
+    };
+    return {(torch::matmul(flat(grad), flat(input).t()) * rates.detach().to(wide).unsqueeze(1))
+                .to(grad.scalar_type())};
+  };
+  for (const Shape& shape : kShapes) {
+    op.samples.push_back({shape.name,
+                          {drawn(input_shape(shape, shape.out, false), 6),
+                           drawn(input_shape(shape, shape.in, false), 3), rates_of(shape.out)},
+                          shape.large});
+  }
+  const std::string expected = "candidate_gradient: expected ";
+  op.refusals = {{{kInput, drawn({2, 3}, 1), rates_of(3)},
+                  expected + "grad_output [batch, out, ...] and input [batch, in, ...] that differ "
+                             "in their channels alone, got [1, 3] and [2, 3]"},
+                 {{kInput, kInput, rates_of(2)}, expected + "rates of shape [3], got [2]"},
+                 {{kInput, kInput.to(torch::kFloat), rates_of(3)},
+                  expected + "input of dtype Double, got Float"}};
   return op;
 }
 
@@ -299,14 +355,18 @@ Op edge_matrix_row() {
 }
 
 // Networks of blocks: one whose last block sends to its own channels, one whose input has all
-// channels and whose weight has more columns than blocks.
+// channels and whose weight has more columns than blocks; with an entry, of more channels than the
+// state, and of nothing else.
 struct Network {
   std::string name;
   int64_t channels, columns, in;
   std::vector<int64_t> ends, targets;
+  int64_t entry_stride = 0;
 };
 const std::vector<Network> kNetworks = {{"onto itself", 9, 9, 2, {2, 5, 9}, {2, 5, 7}},
-                                        {"past itself", 8, 11, 8, {3, 6}, {3, 6}}};
+                                        {"past itself", 8, 11, 8, {3, 6}, {3, 6}},
+                                        {"behind an entry", 6, 13, 7, {2, 4}, {2, 4}, 2},
+                                        {"an entry alone", 5, 3, 3, {}, {}, 1}};
 
 c10::IValue list_of(const ops::Structure& s) {
   return c10::List<Tensor>({s.row_offsets, s.columns, s.column_offsets, s.rows, s.order});
@@ -315,7 +375,7 @@ c10::IValue list_of(const ops::Structure& s) {
 // Arguments from input on, for a network and a map; half of the readable edges, or all candidates.
 Values blocks_of(const Network& n, int64_t batch, std::vector<int64_t> map, const std::string& norm,
                  bool structure) {
-  const int64_t own = n.ends.back();
+  const int64_t own = (n.entry_stride > 0 ? n.in : 0) + (n.ends.empty() ? 0 : n.ends.back());
   const Tensor weight = drawn({n.channels, n.columns}, 1);
   const Tensor edges = strongest(weight, n.channels * n.columns / 2);
   const bool given = norm == "given";
@@ -343,9 +403,9 @@ Values blocks_reference(const Values& a) {
   const Tensor weight = wide(a[1]);
   Tensor used = weight;
   if (const auto s = a[2].toTensorVector(); !s.empty()) {
-    const Tensor kept =
-        weight * matrix_of(at::ones(s[1].numel(), weight.options()), s[0], s[1], weight.size(1));
-    used = a[12].toStringRef() == "all" ? straight_through(weight, kept) : kept;
+    const Tensor mask =
+        matrix_of(at::ones(s[1].numel(), weight.options()), s[0], s[1], weight.size(1));
+    used = weight_in_use(weight, mask, a[12].toStringRef(), a[14]);
   }
   const auto results = wired_blocks({.effective = used,
                                      .depthwise = wide(a[3]),
@@ -356,7 +416,8 @@ Values blocks_reference(const Values& a) {
                                      .ends = a[8].toIntVector(),
                                      .targets = a[9].toIntVector(),
                                      .of_batch = a[10].toStringRef() == "batch",
-                                     .eps = a[11].toDouble()},
+                                     .eps = a[11].toDouble(),
+                                     .entry_stride = a[15].toInt()},
                                     wide(a[0]));
   return {results[0].to(input.scalar_type()), results[1], results[2]};
 }
@@ -366,6 +427,11 @@ std::vector<Refusal> refused_blocks() {
   const auto with = [&](size_t place, const c10::IValue& value) {
     Values arguments = blocks_of(n, 2, {3, 3}, "instance", true);
     arguments[place] = value;
+    return arguments;
+  };
+  const auto with_stride = [&](int64_t stride, int64_t channels) {
+    Values arguments = with(0, drawn({2, channels, 3, 3}, 1));
+    arguments.insert(arguments.end(), {"all", "sparse", c10::IValue(), stride});
     return arguments;
   };
   const Tensor vector = drawn({9}, 1);
@@ -380,19 +446,24 @@ std::vector<Refusal> refused_blocks() {
           {with(6, vector),
            expected + "mean and variance if norm is `given`, and only then, got norm `instance`"},
           {with(8, std::vector<int64_t>{2, 5}),
-           expected + "as many targets as ends, at least one, got 3 and 2"},
+           expected + "as many targets as ends, at least one without an entry, got 3 and 2"},
           {with(8, std::vector<int64_t>{2, 2, 9}),
            expected + "ends to ascend from 0 to the weight's channels, got [2, 2, 9] for weight of "
                       "shape [9, 9]"},
           {with(9, std::vector<int64_t>{1, 5, 7}), expected + "targets[0] in [2, 9), got 1"},
           {with(9, std::vector<int64_t>{8, 5, 7}),
            expected + "no target above the last, got [8, 5, 7]"},
-          {with(10, "layer"), expected + "norm `instance`, `batch` or `given`, got `layer`"}};
+          {with(10, "layer"), expected + "norm `instance`, `batch` or `given`, got `layer`"},
+          {with_stride(-1, 2), expected + "entry_stride of at least 0, got -1"},
+          {with_stride(1, 0), expected + "an entry to have channels, got input of none"},
+          {with_stride(1, 2),
+           expected + "a column of weight for each of 11 channels that send, got weight of shape "
+                      "[9, 9]"}};
 }
 
 Op blocks_row(const std::string& norm, const std::string& gradient, const std::string& execution) {
   Op op{.name = "wired_blocks",
-        .gradient = gradient == "all" ? Gradient::kStraightThrough : Gradient::kDerivative,
+        .gradient = gradient == "kept" ? Gradient::kDerivative : Gradient::kStraightThrough,
         .launches_kernels = false,
         .on_cuda = false,
         .steps = 20,  // a norm divides by what may be small
@@ -406,7 +477,9 @@ Op blocks_row(const std::string& norm, const std::string& gradient, const std::s
     const auto add = [&](const std::string& name, int64_t batch, std::vector<int64_t> map,
                          bool structure = true) {
       Values arguments = blocks_of(network, batch, map, norm, structure);
-      arguments.insert(arguments.end(), {gradient, execution});
+      const bool sampled = gradient == "candidates";
+      const auto rates = sampled ? c10::IValue(rates_of(network.channels)) : c10::IValue();
+      arguments.insert(arguments.end(), {gradient, execution, rates, network.entry_stride});
       op.samples.push_back({network.name + ", " + name, arguments});
     };
     add("small maps", 3, {4, 4});
@@ -415,7 +488,7 @@ Op blocks_row(const std::string& norm, const std::string& gradient, const std::s
     add("many images", 21, {2, 3});
     add("no images", 0, {4, 4});
     add("no places", 2, {0, 4});
-    if (gradient == "all") add("every candidate", 3, {4, 4}, false);
+    if (gradient != "kept") add("every candidate", 3, {4, 4}, false);
   }
   return op;
 }
@@ -428,7 +501,7 @@ std::vector<Op> wired_rows() {
     rows.push_back(sparse_row("sparse_linear", execution));
     rows.push_back(sparse_row("sparse_pointwise", execution));
     rows.push_back(sparse_backward_row(execution));
-    for (const char* gradient : {"all", "kept"}) {
+    for (const char* gradient : {"all", "kept", "candidates"}) {
       rows.push_back(wired_row("wired_linear", gradient, execution));
       rows.push_back(wired_row("wired_pointwise", gradient, execution));
     }
@@ -438,6 +511,9 @@ std::vector<Op> wired_rows() {
   rows.push_back(blocks_row("batch", "kept", "sparse"));
   rows.push_back(blocks_row("batch", "all", "dense"));
   rows.push_back(blocks_row("given", "kept", "sparse"));
+  rows.push_back(blocks_row("instance", "candidates", "sparse"));
+  rows.push_back(blocks_row("batch", "candidates", "dense"));
+  rows.push_back(candidate_gradient_row());
   rows.push_back(edge_values_row());
   rows.push_back(edge_matrix_row());
   return rows;

@@ -47,6 +47,9 @@ def test_opcheck_layers(layout, execution):
             opcheck(sparse, (x, values, b, *structure, execution))
             for gradient in ("all", "kept"):
                 opcheck(wired, (x, weight, b, *structure, gradient, execution))
+            rates = torch.ones_like(weight[:, 0]).detach()
+            rates[::2] = 0
+            opcheck(wired, (x, weight, b, *structure, "candidates", execution, rates))
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -55,6 +58,7 @@ def test_opcheck_parts(layout):
     opcheck(ops.edge_values, (weight, *structure[:2]))
     opcheck(ops.edge_matrix, (values, *structure[:2], weight.shape[1]))
     grad = torch.zeros(x.shape[0], weight.shape[0], *x.shape[2:], dtype=x.dtype, requires_grad=True)
+    opcheck(ops.candidate_gradient, (grad, x, torch.ones_like(weight[:, 0]).detach()))
     for to_input, to_values in ((True, True), (True, False), (False, True)):
         opcheck(
             ops.sparse_pointwise_backward,
@@ -110,7 +114,26 @@ def test_opcheck_blocks(layout, norm):
         pytest.skip("the mean of no images is NaN, which opcheck takes for a difference")
     dtype = torch.float16 if layout == "half" else torch.float64
     for structure in (True, False):
-        opcheck(ops.wired_blocks, (*blocks(layout, norm, structure, dtype), 1e-5, "all", "sparse"))
+        arguments = blocks(layout, norm, structure, dtype)
+        opcheck(ops.wired_blocks, (*arguments, 1e-5, "all", "sparse"))
+        rates = torch.ones_like(arguments[1][:, 0]).detach()
+        opcheck(ops.wired_blocks, (*arguments, 1e-5, "candidates", "sparse", rates))
+
+
+def test_rotating_rates_give_the_whole_gradient_in_the_mean():
+    arguments = blocks()
+    x, weight = arguments[:2]
+    turn_of = torch.arange(weight.shape[0]) % 3
+
+    def gradient(*last):
+        out = ops.wired_blocks(*arguments, 1e-5, *last)[0]
+        return torch.autograd.grad(out.square().sum(), weight)[0]
+
+    turns = [gradient("candidates", "sparse", 3.0 * (turn_of == i).to(weight)) for i in range(3)]
+    assert torch.allclose(sum(turns) / 3, gradient("all", "sparse"))
+    kept = gradient("kept", "sparse")
+    for i, turn in enumerate(turns):
+        assert torch.allclose(turn[turn_of != i], kept[turn_of != i])
 
 
 @pytest.mark.parametrize("norm", ["instance", "batch", "given"])

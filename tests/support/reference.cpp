@@ -67,17 +67,14 @@ Tensor straight_through(const Tensor& all, const Tensor& kept) {
 }
 
 std::vector<Tensor> wired_blocks(const WiredBlocks& b, const Tensor& input) {
-  const int64_t channels = b.effective.size(0), own = b.ends.back();
   const auto per_channel = [](const Tensor& t) { return t.view({1, -1, 1, 1}); };
-  Tensor state = torch::cat(
-      {input, torch::zeros({input.size(0), channels - input.size(1), input.size(2), input.size(3)},
-                           input.options())},
-      1);
+  const int64_t unread = b.effective.size(1) - b.norm_weight.size(0);
   std::vector<Tensor> means, variances;
-  int64_t begin = 0;
-  for (size_t i = 0; i < b.ends.size(); ++i) {
-    const int64_t end = b.ends[i], target = b.targets[i], first = b.effective.size(1) - own;
-    const Tensor x = state.slice(1, begin, end);
+  int64_t parameter = 0;
+  // What a block sends of x, to channels from `target` on.
+  const auto sent = [&](const Tensor& x, int64_t target, int64_t stride) {
+    const int64_t begin = parameter, end = begin + x.size(1);
+    parameter = end;
     const auto dims = b.of_batch ? std::vector<int64_t>{0, 2, 3} : std::vector<int64_t>{2, 3};
     const Tensor mean = b.mean ? per_channel(b.mean->slice(0, begin, end)) : x.mean(dims, true);
     const Tensor variance = b.variance ? per_channel(b.variance->slice(0, begin, end))
@@ -87,14 +84,28 @@ std::vector<Tensor> wired_blocks(const WiredBlocks& b, const Tensor& input) {
     const Tensor a =
         (x - mean) / (variance + b.eps).sqrt() * per_channel(b.norm_weight.slice(0, begin, end)) +
         per_channel(b.norm_bias.slice(0, begin, end));
-    const Tensor z = a.numel() == 0 ? a
-                                    : torch::conv2d(a.relu(), b.depthwise.slice(0, begin, end), {},
-                                                    1, 1, 1, end - begin);
-    const Tensor sent =
-        multiply(b.effective.slice(0, target).slice(1, first + begin, first + end), z, {});
-    const Tensor received = state.slice(1, target) + sent;
+    const Tensor z = a.numel() == 0
+                         ? a.slice(2, 0, a.size(2), stride).slice(3, 0, a.size(3), stride)
+                         : torch::conv2d(a.relu(), b.depthwise.slice(0, begin, end), {}, stride, 1,
+                                         1, end - begin);
+    return multiply(b.effective.slice(0, target).slice(1, unread + begin, unread + end), z, {});
+  };
+  Tensor state;
+  if (b.entry_stride > 0) {
+    state = sent(input, 0, b.entry_stride);
+  } else {
+    const int64_t rest = b.effective.size(0) - input.size(1);
+    state = torch::cat(
+        {input, torch::zeros({input.size(0), rest, input.size(2), input.size(3)}, input.options())},
+        1);
+  }
+  int64_t begin = 0;
+  for (size_t i = 0; i < b.ends.size(); ++i) {
+    const int64_t target = b.targets[i];
+    const Tensor received =
+        state.slice(1, target) + sent(state.slice(1, begin, b.ends[i]), target, 1);
     state = i + 1 < b.ends.size() ? torch::cat({state.slice(1, 0, target), received}, 1) : received;
-    begin = end;
+    begin = b.ends[i];
   }
   if (b.mean) return {state, at::empty({0}, input.options()), at::empty({0}, input.options())};
   return {state, torch::cat(means, -1), torch::cat(variances, -1)};

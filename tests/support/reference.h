@@ -37,6 +37,7 @@ struct WiredBlocks {
   std::vector<int64_t> ends, targets;
   bool of_batch = false;
   double eps = 1e-5;
+  int64_t entry_stride = 0;
 };
 std::vector<at::Tensor> wired_blocks(const WiredBlocks& blocks, const at::Tensor& input);
 

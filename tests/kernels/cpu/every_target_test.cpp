@@ -139,62 +139,115 @@ struct Channel {
   }
 };
 
-template <typename T>
-void check_channel(int64_t height, int64_t width) {
-  SCOPED_TRACE(testing::Message() << height << " x " << width);
-  const int64_t places = height * width;
-  const Channel channel{height, width, numbers(places, 1), numbers(9, 2), 1.3, 0.2, 0.1};
-  std::vector<double> z(places), dz = numbers(places, 3), da(places), sums(11);
-  for (int64_t p = 0; p < places; ++p) z[p] = channel.z(p / width, p % width);
-  for (int64_t p = 0; p < places; ++p) {
+// Places of a map that a convolution of that stride computes.
+std::vector<int64_t> places_of_z(int64_t height, int64_t width, int64_t step) {
+  std::vector<int64_t> places;
+  for (int64_t p = 0; p < height * width; ++p) {
+    if (p / width % step == 0 && p % width % step == 0) places.push_back(p);
+  }
+  return places;
+}
+
+// What is expected of some channels, one behind the other.
+struct Expected {
+  std::vector<double> x, taps, z, dz, da, of_taps, of_shift, of_scaled, mean, deviation;
+};
+
+Expected expected_of(const Channel& channel, const std::vector<double>& dz,
+                     const std::vector<int64_t>& of_z) {
+  const int64_t places = channel.height * channel.width;
+  Expected e{channel.x, channel.taps, {},  dz, std::vector<double>(places), std::vector<double>(9),
+             {0},       {0},          {0}, {0}};
+  for (size_t i = 0; i < of_z.size(); ++i) {
+    const int64_t p = of_z[i];
+    e.z.push_back(channel.z(p / channel.width, p % channel.width));
     for (int tap = 0; tap < 9; ++tap) {
-      const int64_t row = p / width + tap / 3 - 1, column = p % width + tap % 3 - 1;
-      sums[tap] += dz[p] * channel.y(row, column);
-      if (row < 0 || row >= height || column < 0 || column >= width) continue;
-      if (channel.y(row, column) > 0) da[row * width + column] += dz[p] * channel.taps[tap];
+      const int64_t row = p / channel.width + tap / 3 - 1;
+      const int64_t column = p % channel.width + tap % 3 - 1;
+      e.of_taps[tap] += dz[i] * channel.y(row, column);
+      if (channel.y(row, column) <= 0) continue;  // nothing passes, or it is outside
+      e.da[row * channel.width + column] += dz[i] * channel.taps[tap];
     }
   }
   for (int64_t p = 0; p < places; ++p) {
-    sums[9] += da[p];
-    sums[10] += da[p] * (channel.x[p] - channel.mean);
+    e.of_shift[0] += e.da[p];
+    e.of_scaled[0] += e.da[p] * (channel.x[p] - channel.mean);
+    e.mean[0] += channel.x[p] / double(places);
+  }
+  for (const double x : channel.x) e.deviation[0] += (x - e.mean[0]) * (x - e.mean[0]);
+  return e;
+}
+
+void append(Expected& all, const Expected& one) {
+  for (const auto member : {&Expected::x, &Expected::taps, &Expected::z, &Expected::dz,
+                            &Expected::da, &Expected::of_taps, &Expected::of_shift,
+                            &Expected::of_scaled, &Expected::mean, &Expected::deviation}) {
+    (all.*member).insert((all.*member).end(), (one.*member).begin(), (one.*member).end());
+  }
+}
+
+template <typename T>
+void check_channels(int64_t height, int64_t width, int64_t step) {
+  SCOPED_TRACE(testing::Message() << height << " x " << width << " by " << step);
+  constexpr int64_t kCount = 6;  // more than are computed side by side, and no multiple of it
+  const int64_t places = height * width;
+  const std::vector<int64_t> of_z = places_of_z(height, width, step);
+  const int64_t z_places = of_z.size();
+  Expected e;
+  std::vector<T> scale, shift, mean;
+  for (int64_t c = 0; c < kCount; ++c) {
+    const uint32_t seed = 10 * c;
+    const Channel channel{
+        height, width,  numbers(places, seed + 1), numbers(9, seed + 2), 1.3 - 0.1 * c,
+        0.2,    0.1 * c};
+    append(e, expected_of(channel, numbers(z_places, seed + 3), of_z));
+    scale.push_back(T(channel.scale));
+    shift.push_back(T(channel.shift));
+    mean.push_back(T(channel.mean));
   }
 
-  MapScratch<T> scratch(height, width);
-  const auto x = in_type<T>(channel.x), taps = in_type<T>(channel.taps);
-  const T scale = channel.scale, shift = channel.shift, mean = channel.mean;
-  std::vector<T> out(places), grad = in_type<T>(dz), found(11);
-  norm_depthwise<T>({x.data(), places, 1}, {&scale, &shift, &mean}, taps.data(), scratch,
-                    {out.data(), places, 1});
-  expect_close(out, z);
-  std::fill(out.begin(), out.end(), T{0});
-  norm_depthwise_backward<T>({x.data(), places, 1}, {&scale, &shift, &mean}, taps.data(), scratch,
-                             {out.data(), places, 1}, {grad.data(), places, 1},
-                             {found.data(), found.data() + 9, found.data() + 10});
-  expect_close(out, z);
-  expect_close(grad, da);
-  expect_close(found, sums);
+  MapScratch<T> scratch(height, width, step);
+  const auto x = in_type<T>(e.x), taps = in_type<T>(e.taps), dz = in_type<T>(e.dz);
+  const Rows<const T> x_rows{x.data(), places, kCount};
+  const Norm<T> norm{scale.data(), shift.data(), mean.data()};
+  std::vector<T> z(kCount * z_places), da(kCount * places);
+  std::vector<T> of_taps(kCount * 9), of_shift(kCount), of_scaled(kCount);
+  norm_depthwise<T>(x_rows, norm, taps.data(), scratch, {z.data(), z_places, kCount});
+  expect_close(z, e.z);
+  std::fill(z.begin(), z.end(), T{0});
+  norm_depthwise_backward<T>(x_rows, norm, taps.data(), scratch, {z.data(), z_places, kCount},
+                             {dz.data(), z_places, kCount}, {da.data(), places, kCount},
+                             {of_taps.data(), of_shift.data(), of_scaled.data()});
+  expect_close(z, e.z);
+  expect_close(da, e.da);
+  expect_close(of_taps, e.of_taps);
+  expect_close(of_shift, e.of_shift);
+  expect_close(of_scaled, e.of_scaled);
 
-  double average = 0, squares = 0;
-  for (const double value : channel.x) average += value / double(places);
-  for (const double value : channel.x) squares += (value - average) * (value - average);
-  std::vector<T> moments(2);
-  row_moments<T>({x.data(), places, 1}, scratch, &moments[0], &moments[1]);
-  expect_close(moments, {average, squares});
+  std::vector<T> averages(kCount), deviations(kCount);
+  row_moments<T>(x_rows, scratch, averages.data(), deviations.data());
+  expect_close(averages, e.mean);
+  expect_close(deviations, e.deviation);
 
-  std::vector<double> expected(places);
-  for (int64_t p = 0; p < places; ++p) {
-    expected[p] = z[p] + 2 * da[p] + 3 * (channel.x[p] - 0.1) + 4;
+  const std::vector<NormBackward<T>> by(kCount, {2, 3, T(0.1), 4});
+  std::vector<T> dx(kCount * places, T{5});
+  std::vector<double> of_x(kCount * places);
+  for (const bool adds : {true, false}) {
+    for (size_t p = 0; p < of_x.size(); ++p) {
+      of_x[p] = (adds ? 5 : 0) + 2 * e.da[p] + 3 * (e.x[p] - 0.1) + 4;
+    }
+    norm_backward<T>(x_rows, {da.data(), places, kCount}, by.data(), {dx.data(), places, kCount},
+                     places, adds);
+    expect_close(dx, of_x);
   }
-  const NormBackward<T> by{2, 3, T(0.1), 4};
-  add_norm_backward<T>({x.data(), places, 1}, {grad.data(), places, 1}, &by,
-                       {out.data(), places, 1}, places);
-  expect_close(out, expected);
 }
 
 TEST_P(EveryTarget, NormalizesAndConvolves) {
   for (const auto& [height, width] : {std::pair(8, 8), {1, 1}, {1, 5}, {5, 1}, {7, 7}, {3, 40}}) {
-    check_channel<float>(height, width);
-    check_channel<double>(height, width);
+    for (const int64_t step : {1, 2}) {
+      check_channels<float>(height, width, step);
+      check_channels<double>(height, width, step);
+    }
   }
 }
 

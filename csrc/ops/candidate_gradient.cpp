@@ -1,0 +1,95 @@
+// candidate_gradient: the gradient of a layer's candidates, of some of its outputs. Contract:
+// rewire.h.
+#include <ATen/core/LegacyTypeDispatch.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/matmul.h>
+#include <ATen/ops/zeros.h>
+#include <torch/csrc/autograd/custom_function.h>
+#include <torch/library.h>
+
+#include "ops/check.h"
+#include "ops/dispatch.h"
+#include "ops/pointwise.h"
+#include "ops/rewire.h"
+
+namespace rewire::ops {
+namespace {
+
+using at::Tensor;
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+constexpr const char* kOp = "candidate_gradient";
+
+void check(const Tensor& grad_output, const Tensor& input, const Tensor& rates) {
+  check_floating(kOp, "grad_output", grad_output);
+  check_dtype(kOp, "input", input, grad_output);
+  check_device(kOp, "input", input, grad_output);
+  const auto of_output = grad_output.sym_sizes(), of_input = input.sym_sizes();
+  TORCH_CHECK(of_output.size() >= 2 && of_input.size() == of_output.size() &&
+                  of_input[0] == of_output[0] && of_input.slice(2).equals(of_output.slice(2)),
+              kOp,
+              ": expected grad_output [batch, out, ...] and input [batch, in, ...] that differ ",
+              "in their channels alone, got ", of_output, " and ", of_input);
+  check_shape(kOp, "rates", rates, {of_output[1]}, grad_output);
+}
+
+// Outputs of rate 0 cost nothing.
+Tensor gradient_cpu(const Tensor& grad_output, const Tensor& input, const Tensor& rates) {
+  check(grad_output, input, rates);
+  const Tensor chosen = rates.nonzero().squeeze(1);
+  Tensor out = at::zeros({grad_output.size(1), input.size(1)}, grad_output.options());
+  if (chosen.numel() == 0) return out;
+  const Tensor part = grad_of_candidates(grad_output.index_select(1, chosen), input);
+  return out.index_copy_(0, chosen, part.mul_(rates.index_select(0, chosen).unsqueeze(1)));
+}
+
+// Elsewhere nothing waits for the rates.
+Tensor gradient_any(const Tensor& grad_output, const Tensor& input, const Tensor& rates) {
+  check(grad_output, input, rates);
+  return grad_of_candidates(grad_output, input).mul_(rates.unsqueeze(1));
+}
+
+Tensor gradient_meta(const Tensor& grad_output, const Tensor& input, const Tensor& rates) {
+  check(grad_output, input, rates);
+  return at::empty_symint({grad_output.sym_size(1), input.sym_size(1)}, grad_output.options());
+}
+
+// Bilinear. Rates are constants.
+struct CandidateGradient : torch::autograd::Function<CandidateGradient> {
+  static Tensor forward(AutogradContext* ctx, const Tensor& grad_output, const Tensor& input,
+                        const Tensor& rates) {
+    at::AutoDispatchBelowADInplaceOrView below_autograd;
+    ctx->save_for_backward({grad_output, input, rates});
+    return candidate_gradient(grad_output, input, rates);
+  }
+
+  static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
+    const variable_list saved = ctx->get_saved_variables();
+    const Tensor matrix = grads[0] * saved[2].unsqueeze(1);
+    const auto times = [](const Tensor& matrix, const Tensor& maps, const Tensor& like) {
+      return at::matmul(matrix, in_maps(maps)).reshape_as(like);
+    };
+    return {times(matrix, saved[1], saved[0]), times(matrix.t(), saved[0], saved[1]), Tensor()};
+  }
+};
+
+Tensor gradient_autograd(const Tensor& grad_output, const Tensor& input, const Tensor& rates) {
+  return CandidateGradient::apply(grad_output, input, rates);
+}
+
+}  // namespace
+
+Tensor candidate_gradient(const Tensor& grad_output, const Tensor& input, const Tensor& rates) {
+  static const auto op = find_op<decltype(gradient_cpu)>("rewire::candidate_gradient");
+  return op.call(grad_output, input, rates);
+}
+
+TORCH_LIBRARY_IMPL(rewire, CPU, m) { m.impl("candidate_gradient", gradient_cpu); }
+TORCH_LIBRARY_IMPL(rewire, Meta, m) { m.impl("candidate_gradient", gradient_meta); }
+TORCH_LIBRARY_IMPL(rewire, CompositeExplicitAutograd, m) {
+  m.impl("candidate_gradient", gradient_any);
+}
+TORCH_LIBRARY_IMPL(rewire, Autograd, m) { m.impl("candidate_gradient", gradient_autograd); }
+
+}  // namespace rewire::ops
