@@ -26,5 +26,6 @@ def forward(self, image: Tensor) -> Tensor:
         1e-5,
         self.graph.gradient,
         self.execution,
+        self.graph.gradient_rates(),
     )  # [batch, feature_dim, m, m]
     return self.fc.forward(self.pool.forward(x))

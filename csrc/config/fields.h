@@ -44,13 +44,18 @@ void fields(Visitor& v, data::Description& data) {
 }
 
 template <class Visitor>
+void fields(Visitor& v, models::SampledGradient& gradient) {
+  v.required("candidates", gradient.candidates, {0.001, 1});
+}
+
+template <class Visitor>
 void fields(Visitor& v, models::WiringDescription& wiring) {
   v.choice("kind", wiring.kind,
            {"complete", "dnw", "dnw_no_update", "random", "fine_tune", "reg_td", "td"});
   v.field("prune_rate", wiring.prune_rate, kFraction);
   v.check(wiring.kind != "complete" || wiring.prune_rate == 0, "prune_rate",
           "a complete wiring keeps every edge: 0 is the only value");
-  if (wiring.kind == "dnw") v.choice("gradient", wiring.gradient, {"all", "kept"});
+  if (wiring.kind == "dnw") v.choice("gradient", wiring.gradient, {"all", "kept"}, wiring.sampled);
   if (wiring.kind == "reg_td" || wiring.kind == "td") {
     v.field("rho", wiring.rho, kFraction);
     v.field("keep_sign", wiring.keep_sign);
@@ -77,11 +82,21 @@ void fields(Visitor& v, models::StaticDescription& model) {
   v.section("wiring", model.wiring);
 }
 
+template <class Visitor>
+void fields(Visitor& v, models::WiredMobileNetV1Description& model) {
+  v.section("wiring", model.wiring);
+}
+
 // The key `kind` names the family, whose keys stand beside it.
 template <class Visitor>
 void fields(Visitor& v, models::Description& model) {
-  std::string kind = "static";
-  v.choice("kind", kind, {"static"});
+  const std::vector<std::string> kinds{"static", "wired_mobilenet_v1"};  // as in the variant
+  std::string kind = kinds[model.index()];
+  v.choice("kind", kind, kinds);
+  if (kind != kinds[model.index()]) {
+    if (kind == "static") model = models::StaticDescription();
+    if (kind == "wired_mobilenet_v1") model = models::WiredMobileNetV1Description();
+  }
   std::visit([&](auto& description) { fields(v, description); }, model);
 }
 
@@ -146,10 +161,12 @@ template <class Visitor>
 void check_together(Visitor& v, const Experiment& experiment) {
   if (experiment.data.kind.empty()) return;
   const data::ImageSpec spec = data::image_spec(experiment.data.kind);
-  const auto& model = std::get<models::StaticDescription>(experiment.model);
-  v.check(model.pool != "center" || models::map_size(model, spec.size) >= 4, "model",
-          "pool: center needs a map of 4x4 at least, and this stem leaves " +
-              std::to_string(models::map_size(model, spec.size)) + "; use pool: global");
+  if (const auto* model = std::get_if<models::StaticDescription>(&experiment.model)) {
+    const int64_t side = models::map_size(*model, spec.size);
+    v.check(model->pool != "center" || side >= 4, "model",
+            "pool: center needs a map of 4x4 at least, and this stem leaves " +
+                std::to_string(side) + "; use pool: global");
+  }
 }
 
 template <class Visitor>

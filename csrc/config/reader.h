@@ -43,6 +43,14 @@ class Reader {
   }
   // A word out of `words`; left out, `value` stays, unless it is empty: then the key is required.
   void choice(const std::string& key, std::string& value, const std::vector<std::string>& words);
+  // Such a word, or a map in its place.
+  template <class T>
+  void choice(const std::string& key, std::string& value, const std::vector<std::string>& words,
+              std::optional<T>& map) {
+    const Entry* entry = map_.find(key);
+    if (entry && entry->value.kind == Node::Kind::kMap) return section(key, map);
+    choice(key, value, words);
+  }
   // A map, described by fields(visitor, value).
   template <class T>
   void section(const std::string& key, T& value, bool needed = true) {
@@ -124,6 +132,12 @@ class Writer {
   }
   void choice(const std::string& key, const std::string& value, const std::vector<std::string>&) {
     put(key, value);
+  }
+  template <class T>
+  void choice(const std::string& key, const std::string& value,
+              const std::vector<std::string>& words, std::optional<T>& map) {
+    if (map) return section(key, map);
+    choice(key, value, words);
   }
   template <class T>
   void section(const std::string& key, T& value, bool = true) {

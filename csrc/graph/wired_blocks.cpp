@@ -28,10 +28,19 @@ std::vector<WiredBlock> static_blocks(int64_t dim, int64_t layers, int64_t downs
   return blocks;
 }
 
-std::vector<uint8_t> readable_edges(int64_t dim, const std::vector<WiredBlock>& blocks) {
-  std::vector<uint8_t> readable(dim * dim, 0);
+std::vector<WiredBlock> stage_blocks(int64_t in, int64_t out, int64_t depth) {
+  std::vector<WiredBlock> blocks{{0, in, 0}};
+  for (int64_t i = 1; i < depth; ++i) {
+    blocks.push_back({blocks.back().end, blocks.back().end + out, i * out});
+  }
+  return blocks;
+}
+
+std::vector<uint8_t> readable_edges(int64_t out, int64_t in,
+                                    const std::vector<WiredBlock>& blocks) {
+  std::vector<uint8_t> readable(out * in, 0);
   for (const WiredBlock& block : blocks)
-    fill(readable, dim, block.target, dim, block.begin, block.end);
+    fill(readable, in, block.target, out, block.begin, block.end);
   return readable;
 }
 

@@ -7,7 +7,7 @@
 
 namespace rewire::graph {
 
-// One block: sends channels [begin, end) to all channels from `target` on.
+// One block: sends the channels of columns [begin, end) to all channels from `target` on.
 struct WiredBlock {
   int64_t begin = 0;
   int64_t end = 0;
@@ -21,8 +21,13 @@ struct WiredBlock {
 std::vector<WiredBlock> static_blocks(int64_t dim, int64_t layers, int64_t downsample,
                                       int64_t feature);
 
-// [dim * dim] by output, 1 where some block reads the edge.
-std::vector<uint8_t> readable_edges(int64_t dim, const std::vector<WiredBlock>& blocks);
+// The blocks of `depth` convolutions that share a graph of `in` + (depth - 1) `out` channels that
+// send and depth `out` that receive: the first sends the input's channels to all, the others those
+// of a convolution to all behind it.
+std::vector<WiredBlock> stage_blocks(int64_t in, int64_t out, int64_t depth);
+
+// [out * in] by output, 1 where some block reads the edge.
+std::vector<uint8_t> readable_edges(int64_t out, int64_t in, const std::vector<WiredBlock>& blocks);
 
 // [out * in] by output, 1 where the published rule for static random graphs forbids the edge:
 //   for i = 1, 2, ... while r = in_channels + (i - 1) out_channels < in:

@@ -9,12 +9,19 @@
 
 namespace rewire::models {
 
+// Of the gradient of candidates that are not in use, a part of the outputs passes on at each step.
+struct SampledGradient {
+  double candidates = 1;  // that part, as a fraction of the outputs; the nearest 1 / n is taken
+};
+
 // How a layer's candidate edges become the edges in use.
 // Source: Wortsman, Farhadi, Rastegari 2019, and its published code.
 struct WiringDescription {
   std::string kind;              // complete, dnw, dnw_no_update, random, fine_tune, reg_td, td
   double prune_rate = 0;         // trunc(prune_rate x candidates) are not in use
   std::string gradient = "all";  // dnw: "all" candidates get the gradient, or the "kept" ones
+  std::optional<SampledGradient>
+      sampled;                // dnw: a rotating part of them, in the place of `gradient`
   std::optional<double> rho;  // reg_td, td: probability of dropping a candidate; absent: prune_rate
   bool keep_sign = true;      // reg_td, td: false returns absolute values, as published
 };
@@ -37,6 +44,13 @@ inline int64_t map_size(const StaticDescription& description, int64_t image_size
   return description.stem == "single" ? image_size : ((image_size + 1) / 2 + 1) / 2;
 }
 
-using Description = std::variant<StaticDescription>;
+// MobileNetV1's convolutions, their 1x1 layers wired: five stages, a graph each (kind
+// `wired_mobilenet_v1`). The wiring's prune rate is 1 - the width of the plain network that has as
+// many edges.
+struct WiredMobileNetV1Description {
+  WiringDescription wiring;
+};
+
+using Description = std::variant<StaticDescription, WiredMobileNetV1Description>;
 
 }  // namespace rewire::models

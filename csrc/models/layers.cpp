@@ -20,6 +20,12 @@ void add_affine(jit::Module& module, int64_t channels) {
 
 }  // namespace
 
+void add_ints(jit::Module& module, const std::string& name, const std::vector<int64_t>& values) {
+  c10::List<int64_t> list;
+  for (const int64_t value : values) list.push_back(value);
+  module.register_attribute(name, c10::ListType::ofInts(), list);
+}
+
 at::Tensor uniform_parameter(at::IntArrayRef shape, double bound, at::Generator& generator) {
   return at::empty(shape).uniform_(-bound, bound, generator).requires_grad_();
 }

@@ -29,6 +29,10 @@ torch::jit::Module relu();
 // Children named 0, 1, ...
 torch::jit::Module sequential(const std::vector<torch::jit::Module>& children);
 
+// An attribute that is a list of integers.
+void add_ints(torch::jit::Module& module, const std::string& name,
+              const std::vector<int64_t>& values);
+
 // A tensor of `shape` drawn from U(-bound, bound), as a parameter.
 at::Tensor uniform_parameter(at::IntArrayRef shape, double bound, at::Generator& generator);
 

@@ -3,6 +3,7 @@
 #include <ATen/CPUGeneratorImpl.h>
 
 #include "models/static.h"
+#include "models/wired_mobilenet_v1.h"
 #include "models/wiring.h"
 #include "ops/rewire.h"
 
@@ -14,6 +15,11 @@ namespace jit = torch::jit;
 Model build_family(const StaticDescription& description, const data::ImageSpec& spec,
                    at::Generator& generator) {
   return build_static(description, spec, generator);
+}
+
+Model build_family(const WiredMobileNetV1Description& description, const data::ImageSpec& spec,
+                   at::Generator& generator) {
+  return build_wired_mobilenet_v1(description, spec, generator);
 }
 
 // The [out, in] view of a wired layer's [out, in, 1, 1] tensor.
@@ -28,7 +34,9 @@ Model build(const Description& description, const data::ImageSpec& spec, int64_t
 }
 
 void set_execution(Model& model, const std::string& execution) {
-  model.module.setattr("execution", execution);
+  for (jit::Module module : model.module.modules()) {
+    if (module.hasattr("execution")) module.setattr("execution", execution);
+  }
 }
 
 std::string faster_execution(const Model& model) {
@@ -92,8 +100,13 @@ script::Mismatch load_state(Model& model, std::map<std::string, at::Tensor> stat
     if (wiring.rule.kind == "fine_tune" && !state.contains(mask) && weight != state.end()) {
       state[mask] = fine_tune_mask(weight->second, wiring.rule.prune_rate);
     }
+    const jit::Module module = wiring_module(model, wiring);
     if (wiring.rule.kind == "dnw_no_update" && !state.contains(mask)) {
-      state[mask] = at::ones_like(wiring_module(model, wiring).attr("weight").toTensor());
+      state[mask] = at::ones_like(module.attr("weight").toTensor());
+    }
+    for (const std::string turn : {"turn", "turn_of"}) {  // weights of another training have none
+      const std::string name = wiring.name + "." + turn;
+      if (module.hasattr(turn) && !state.contains(name)) state[name] = module.attr(turn).toTensor();
     }
   }
   return script::load_state(model.module, state);

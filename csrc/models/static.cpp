@@ -36,13 +36,6 @@ jit::Module norms(const std::vector<graph::WiredBlock>& blocks) {
   return list;
 }
 
-void add_list(jit::Module& module, const std::string& name,
-              const std::vector<graph::WiredBlock>& blocks, int64_t graph::WiredBlock::*field) {
-  c10::List<int64_t> values;
-  for (const graph::WiredBlock& block : blocks) values.push_back(block.*field);
-  module.register_attribute(name, c10::ListType::ofInts(), values);
-}
-
 jit::Module pool(const std::string& kind) {
   jit::Module module = script::new_module("Pool");
   script::define(module, "pool_" + kind);
@@ -84,8 +77,13 @@ Model build_static(const StaticDescription& description, const data::ImageSpec& 
   module.register_module("pool", pool(description.pool));
   module.register_module("fc", linear(feature, int64_t(spec.classes.size()), generator));
   module.register_attribute("execution", c10::StringType::get(), std::string("auto"));
-  add_list(module, "ends", blocks, &graph::WiredBlock::end);
-  add_list(module, "targets", blocks, &graph::WiredBlock::target);
+  std::vector<int64_t> ends, targets;
+  for (const graph::WiredBlock& block : blocks) {
+    ends.push_back(block.end);
+    targets.push_back(block.target);
+  }
+  add_ints(module, "ends", ends);
+  add_ints(module, "targets", targets);
   script::define(module, "static", {{"blocks", int64_t(blocks.size())}});
 
   Wiring wiring{.name = "graph",
@@ -94,7 +92,7 @@ Model build_static(const StaticDescription& description, const data::ImageSpec& 
                 .positions = side * side,
                 .groups = {},
                 .outputs = feature};
-  const std::vector<uint8_t> readable = graph::readable_edges(dim, blocks);
+  const std::vector<uint8_t> readable = graph::readable_edges(dim, dim, blocks);
   wiring.readable =
       at::from_blob(const_cast<uint8_t*>(readable.data()), {dim, dim}, at::kByte).to(at::kBool);
   for (const graph::WiredBlock& block : blocks) wiring.groups.push_back(block.end - block.begin);

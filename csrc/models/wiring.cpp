@@ -1,5 +1,6 @@
 #include "models/wiring.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "models/layers.h"
@@ -37,8 +38,25 @@ void define_targeted_dropout(jit::Module& module, const WiringDescription& descr
 // that op gives them.
 std::string gradient_of(const WiringDescription& description) {
   const std::string& kind = description.kind;
-  if (kind == "dnw") return description.gradient;
+  if (kind == "dnw") return description.sampled ? "candidates" : description.gradient;
   return kind == "dnw_no_update" || kind == "random" || kind == "fine_tune" ? "kept" : "all";
+}
+
+// Outputs of a panel: enough for a product to be fast, and so few that each turn has one.
+int64_t panel_size(int64_t out, int64_t turns) { return std::clamp<int64_t>(out / turns, 1, 32); }
+
+void define_gradient(jit::Module& module, const WiringDescription& description, int64_t out) {
+  module.register_attribute("gradient", c10::StringType::get(), gradient_of(description));
+  if (description.kind != "dnw" || !description.sampled) {
+    script::define(module, "gradient_fixed");
+    return;
+  }
+  const int64_t turns = std::llround(1 / description.sampled->candidates);
+  module.register_attribute("turns", c10::IntType::get(), turns);
+  module.register_attribute("panel", c10::IntType::get(), panel_size(out, turns));
+  module.register_buffer("turn_of", at::zeros({out}, at::kLong));
+  module.register_buffer("turn", at::zeros({}, at::kLong));
+  script::define(module, "gradient_rotating");
 }
 
 at::Tensor random_mask(const WiringDescription& description, const at::Tensor& weight,
@@ -70,7 +88,7 @@ jit::Module wiring(const WiringDescription& description, int64_t out, int64_t in
   const at::Tensor weight =
       uniform_parameter({out, in, 1, 1}, 1 / std::sqrt(double(in)), generator);
   module.register_parameter("weight", weight, false);
-  module.register_attribute("gradient", c10::StringType::get(), gradient_of(description));
+  define_gradient(module, description, out);
   if (kind == "complete") {
     script::define(module, "wiring_complete");
   } else if (kind == "dnw" || kind == "dnw_no_update") {

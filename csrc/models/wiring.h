@@ -17,7 +17,9 @@ int64_t pruned_count(double prune_rate, int64_t candidates);
 //   candidates() -> [out, in, 1, 1]     the weights that the structure chooses from
 //   structure() -> Tensor[]             the edges in use, as rewire.select gives them; empty: all
 //   edges() -> bool [out, in, 1, 1]     which edges those are
-// A network's op takes the first two with `gradient`.
+//   gradient_rates() -> [out] or none   of the gradient of candidates that are not in use
+// A network's op takes these, but for edges(), with `gradient`.
+// A sampled gradient has buffers `turn_of` [out] and `turn` [], which say whose turn it is.
 // Kinds `random` and `fine_tune` hold their choice in a buffer `mask`; so does `dnw_no_update`,
 // whose mask is all ones and unread, since published checkpoints have it. impossible [out * in]:
 // edges that `random` never draws.

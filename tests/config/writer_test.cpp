@@ -75,7 +75,8 @@ TEST(Writer, WhatItWritesReadsBack) {
   }
   for (const std::string wiring :
        {"{kind: complete, prune_rate: 0}", "{kind: td, rho: 0.25}",
-        "{kind: reg_td, keep_sign: false}", "{kind: dnw, gradient: kept}"}) {
+        "{kind: reg_td, keep_sign: false}", "{kind: dnw, gradient: kept}",
+        "{kind: dnw, gradient: {candidates: 0.1}}"}) {
     expect_round_trip(read_text(kSmall, {"model.wiring=" + wiring}));
   }
   expect_round_trip(read_text(kSmall, {"expect={top1: 80.9, within: 0.6, source: 'a: b # c'}"}));

@@ -22,16 +22,33 @@ TEST(StaticBlocks, SplitThePublishedNetworkAsPublished) {
 }
 
 TEST(ReadableEdges, AreThoseFromABlockToWhatComesAfterIt) {
-  const auto blocks = static_blocks(3, 2, 1, 1);         // {0} -> 1, 2 and {1, 2} -> 2
-  EXPECT_EQ(readable_edges(3, blocks), (Matrix{0, 0, 0,  //
-                                               1, 0, 0,  //
-                                               1, 1, 1}));
+  const auto blocks = static_blocks(3, 2, 1, 1);            // {0} -> 1, 2 and {1, 2} -> 2
+  EXPECT_EQ(readable_edges(3, 3, blocks), (Matrix{0, 0, 0,  //
+                                                  1, 0, 0,  //
+                                                  1, 1, 1}));
 }
 
 TEST(ReadableEdges, AreFortyOnePerCentOfThePublishedMatrix) {
-  const Matrix readable = readable_edges(800, static_blocks(800, 5, 32, 100));
+  const Matrix readable = readable_edges(800, 800, static_blocks(800, 5, 32, 100));
   EXPECT_EQ(std::accumulate(readable.begin(), readable.end(), int64_t{0}),
             32 * 768 + 192 * 576 + 192 * 384 + 192 * 192 + 192 * 100);
+}
+
+TEST(StageBlocks, SendTheInputToAllAndEachConvolutionToThoseBehindIt) {
+  EXPECT_EQ(readable_edges(6, 5, stage_blocks(1, 2, 3)), (Matrix{1, 0, 0, 0, 0,  //
+                                                                 1, 0, 0, 0, 0,  //
+                                                                 1, 1, 1, 0, 0,  //
+                                                                 1, 1, 1, 0, 0,  //
+                                                                 1, 1, 1, 1, 1,  //
+                                                                 1, 1, 1, 1, 1}));
+  EXPECT_EQ(stage_blocks(3, 4, 1).size(), 1u);
+}
+
+// What the published rule forbids a random layer are exactly the edges that a stage does not read.
+TEST(StageBlocks, ReadAllButTheImpossibleEdges) {
+  const Matrix readable = readable_edges(12, 11, stage_blocks(3, 4, 3));
+  const Matrix impossible = impossible_edges(12, 11, 3, 4);
+  for (size_t i = 0; i < readable.size(); ++i) EXPECT_NE(readable[i], impossible[i]) << i;
 }
 
 TEST(ImpossibleEdges, GrowByOneGroupOfOutputsForEachGroupOfInputs) {

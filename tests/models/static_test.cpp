@@ -1,6 +1,5 @@
 // The static classifier against the published code: logits, losses, gradients, running statistics
 // and a training of five steps, on weights by formula.
-#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
@@ -9,21 +8,13 @@
 #include "graph/wired_blocks.h"
 #include "models/model.h"
 #include "ops/rewire.h"
-#include "support/formula.h"
-#include "support/golden.h"
+#include "support/golden_network.h"
 
 namespace {
 
 using namespace rewire;
 using at::Tensor;
-using test::close;
 using test::Golden;
-
-// Measured against float64: logits 8e-7 in evaluation, 3e-6 in training; gradients 1e-5; running
-// statistics 3e-7; a trajectory's logits 1e-6, its final tensors 1e-6.
-constexpr double kEvalLogits = 1e-5, kTrainLogits = 5e-5, kLoss = 1e-5, kGradient = 5e-4,
-                 kStatistics = 1e-5, kTrajectoryLoss = 1e-4, kTrajectoryLogits = 5e-4,
-                 kTrajectoryFinal = 1e-3;
 
 const data::ImageSpec kCifar{3, 32, std::vector<std::string>(10, "class")};
 
@@ -34,117 +25,24 @@ models::StaticDescription published(const std::string& kind) {
   return description;
 }
 
-// The mask of a random layer by formula: spec's rule on formula draws.
+// The mask of the random layer by formula.
 Tensor formula_mask(const std::string& name, uint32_t seed) {
-  const Tensor draws = test::formula_draws(name, seed, {800, 800});
-  const auto impossible = graph::impossible_edges(800, 800, 32, 100);
-  const Tensor forbidden = torch::tensor(impossible).view({800, 800}).to(at::kBool);
-  return ops::random_mask(draws, 608000, forbidden).to(at::kFloat).view({800, 800, 1, 1});
+  return test::formula_mask(name, seed, {800, 800}, 608000,
+                            graph::impossible_edges(800, 800, 32, 100));
 }
 
 models::Model formula_model(const std::string& kind, const Golden& golden) {
   models::Model model = models::build(published(kind), kCifar, 0);
-  const auto seed = uint32_t(golden.at("seed").item<int64_t>());
-  const Tensor variance = golden.at("running_var_mid_half");
-  std::map<std::string, Tensor> state;
-  for (const auto& [name, tensor] : script::named_tensors(model.module)) {
-    state[name] =
-        name == "graph.mask"
-            ? formula_mask(name, seed)
-            : test::formula_parameter(name, seed, tensor.sizes(),
-                                      {variance[0].item<double>(), variance[1].item<double>()});
-  }
-  EXPECT_EQ(models::load_state(model, state).describe(), "");
+  test::load_formula(model, golden, formula_mask);
   return model;
-}
-
-Tensor stats(const Tensor& tensor) {
-  const Tensor values = tensor.detach().to(at::kDouble);
-  return torch::stack({values.sum(), values.abs().sum(), values.square().sum()});
-}
-
-Tensor sample(const Tensor& tensor) {
-  const Tensor flat = tensor.detach().flatten();
-  const int64_t count = std::min<int64_t>(1024, flat.numel());
-  return flat.index_select(0, torch::arange(count).mul(flat.numel()).div(count, "floor"));
-}
-
-void expect_generator_is_exact(const models::Model& model, const Golden& golden) {
-  for (const auto& [name, tensor] : script::named_tensors(model.module)) {
-    const auto check = golden.find("check." + name);
-    if (check == golden.end()) continue;
-    EXPECT_TRUE(close(stats(tensor), check->second, 1e-12)) << name;
-  }
-}
-
-std::map<std::string, Tensor> gradients(const models::Model& model) {
-  std::map<std::string, Tensor> found;
-  for (const auto& item : model.module.named_parameters()) found[item.name] = item.value.grad();
-  return found;
-}
-
-// Relative to the tensor's largest value; what is nothing but rounding, biases in front of a norm,
-// is compared with the network's largest gradient instead.
-void expect_gradients(const models::Model& model, const Golden& golden) {
-  double largest = 0;
-  for (const auto& [name, gradient] : gradients(model)) {
-    largest = std::max(largest, gradient.abs().max().item<double>());
-  }
-  int64_t compared = 0;
-  for (const auto& [name, gradient] : gradients(model)) {
-    for (const auto& [key, actual] : {std::pair("grad." + name, gradient),
-                                      std::pair("grad_sample." + name, sample(gradient))}) {
-      const auto expected = golden.find(key);
-      if (expected == golden.end()) continue;
-      ++compared;
-      const double difference = (actual - expected->second).abs().max().item<double>();
-      const double allowed =
-          std::max(kGradient * expected->second.abs().max().item<double>(), 1e-6 * largest);
-      EXPECT_LE(difference, allowed) << key;
-    }
-    EXPECT_TRUE(close(stats(gradient)[2], golden.at("grad_stats." + name)[2], kGradient) ||
-                stats(gradient)[2].item<double>() <
-                    1e-12 * largest * largest * double(gradient.numel()))
-        << name;
-  }
-  EXPECT_GE(compared, 20);
 }
 
 class StaticGolden : public testing::TestWithParam<const char*> {};
 
 TEST_P(StaticGolden, LogitsLossGradientsAndStatisticsAgree) {
-  const std::string kind = GetParam();
-  const Golden golden = test::load_golden("small_static_" + kind);
-  models::Model model = formula_model(kind, golden);
-  expect_generator_is_exact(model, golden);
-  const auto seed = uint32_t(golden.at("seed").item<int64_t>());
-  const Tensor input = test::formula_tensor("input", seed, {4, 3, 32, 32}, 0, 2);
-  ASSERT_TRUE(close(stats(input), golden.at("input_stats"), 1e-12));
-  const Tensor labels = golden.at("labels");
-  EXPECT_TRUE(test::same(test::formula_labels("labels", seed, 4, 10), labels));
-
-  const Tensor kept = models::edges_kept(model, model.wirings[0]);
-  EXPECT_TRUE(test::same(kept.sum(), golden.at("kept.graph")));
-  EXPECT_TRUE(test::same(kept.sum(1).to(at::kInt), golden.at("kept_per_output.graph")));
-  EXPECT_TRUE(test::same(kept.sum(0).to(at::kInt), golden.at("kept_per_input.graph")));
-
-  model.module.eval();
-  const Tensor evaluated = model.module.forward({input}).toTensor();
-  EXPECT_TRUE(close(evaluated, golden.at("eval.logits"), kEvalLogits));
-  EXPECT_TRUE(close(torch::cross_entropy_loss(evaluated, labels), golden.at("eval.loss"), kLoss));
-
-  model.module.train();
-  const Tensor trained = model.module.forward({input}).toTensor();
-  const Tensor loss = torch::cross_entropy_loss(trained, labels);
-  EXPECT_TRUE(close(trained, golden.at("train.logits"), kTrainLogits));
-  EXPECT_TRUE(close(loss, golden.at("train.loss"), kLoss));
-  loss.backward();
-  expect_gradients(model, golden);
-  for (const auto& [name, tensor] : script::named_tensors(model.module)) {
-    const auto after = golden.find("after." + name);
-    if (after == golden.end()) continue;
-    EXPECT_TRUE(close(tensor, after->second, kStatistics)) << name;
-  }
+  const Golden golden = test::load_golden(std::string("small_static_") + GetParam());
+  models::Model model = formula_model(GetParam(), golden);
+  test::expect_network(model, golden);
 }
 
 INSTANTIATE_TEST_SUITE_P(Kinds, StaticGolden, testing::Values("dnw", "random"));
@@ -152,45 +50,7 @@ INSTANTIATE_TEST_SUITE_P(Kinds, StaticGolden, testing::Values("dnw", "random"));
 TEST(StaticTrajectory, FiveStepsOfTrainingAgree) {
   const Golden golden = test::load_golden("trajectory_small_static_dnw");
   models::Model model = formula_model("dnw", golden);
-  const auto seed = uint32_t(golden.at("seed").item<int64_t>());
-  const Tensor start = models::edges_kept(model, model.wirings[0]).clone();
-  EXPECT_TRUE(test::same(start.sum(0).to(at::kInt), golden.at("initial.kept_per_input.graph")));
-
-  std::vector<Tensor> parameters;
-  for (const Tensor& parameter : model.module.parameters()) parameters.push_back(parameter);
-  torch::optim::SGD optimizer(parameters,
-                              torch::optim::SGDOptions(golden.at("lr").item<double>())
-                                  .momentum(golden.at("momentum").item<double>())
-                                  .weight_decay(golden.at("weight_decay").item<double>()));
-  model.module.train();
-  for (int64_t step = 0; step < golden.at("steps").item<int64_t>(); ++step) {
-    SCOPED_TRACE(fmt::format("step {}", step));
-    const int64_t batch = golden.at("batch").item<int64_t>();
-    const Tensor input =
-        test::formula_tensor(fmt::format("input.{}", step), seed, {batch, 3, 32, 32}, 0, 2);
-    const Tensor labels = golden.at(fmt::format("labels.{}", step));
-    optimizer.zero_grad();
-    const Tensor logits = model.module.forward({input}).toTensor();
-    const Tensor loss = torch::cross_entropy_loss(logits, labels);
-    EXPECT_TRUE(
-        close(loss.to(at::kDouble), golden.at("loss_before_each_step")[step], kTrajectoryLoss));
-    EXPECT_TRUE(close(logits, golden.at(fmt::format("logits.{}", step)), kTrajectoryLogits));
-    loss.backward();
-    optimizer.step();
-    // Two magnitudes that cross at the threshold can turn either way.
-    const int64_t changed =
-        (models::edges_kept(model, model.wirings[0]) != start).sum().item<int64_t>();
-    const auto expected = golden.at("changed_entries_after_step")[step][0].item<int64_t>();
-    EXPECT_LE(std::abs(changed - expected), 2 + expected / 1000);
-  }
-  int64_t compared = 0;
-  for (const auto& [name, tensor] : script::named_tensors(model.module)) {
-    const auto expected = golden.find("final_sample." + name);
-    if (expected == golden.end()) continue;
-    ++compared;
-    EXPECT_TRUE(close(sample(tensor), expected->second, kTrajectoryFinal)) << name;
-  }
-  EXPECT_GE(compared, 25);
+  test::expect_trajectory(model, golden);
 }
 
 TEST(StaticNames, AreThePublishedOnesAndNoOthers) {

@@ -107,6 +107,38 @@ TEST(Wiring, TargetedDropoutDropsOnlyCandidatesInTraining) {
   EXPECT_TRUE(test::same(effective(never).detach(), weight(never).detach()));
 }
 
+// Each output has its turn once in 1 / candidates steps, alone with its panel, and then all of the
+// gradient that the other steps left out.
+TEST(Wiring, SampledGradientReachesEveryOutputInTurn) {
+  auto module = layer({.kind = "dnw", .prune_rate = 0.5, .sampled = {{.candidates = 0.25}}});
+  const int64_t out = weight(module).size(0);
+  const auto rates = [&] { return module.get_method("gradient_rates")({}).toTensor(); };
+  EXPECT_EQ(module.attr("gradient").toStringRef(), "candidates");
+  const at::Generator generator = at::detail::getDefaultCPUGenerator();
+  const at::Tensor before = generator.get_state();
+  std::vector<at::Tensor> cycles;
+  for (int cycle = 0; cycle < 2; ++cycle) {
+    at::Tensor sum = at::zeros({out});
+    std::vector<at::Tensor> steps;
+    for (int step = 0; step < 4; ++step) {
+      steps.push_back(rates());
+      EXPECT_TRUE(test::same(steps.back() * (steps.back() - 4), at::zeros({out})));  // 0 or 4
+      EXPECT_NEAR(steps.back().count_nonzero().item<double>(), out / 4.0, 1);
+      sum += steps.back();
+    }
+    EXPECT_TRUE(test::same(sum, at::full({out}, 4.0)));
+    cycles.push_back(at::stack(steps));
+  }
+  EXPECT_FALSE(test::same(cycles[0], cycles[1]));  // drawn anew
+  at::Generator again = generator;
+  again.set_state(before);
+  EXPECT_TRUE(test::same(rates(), cycles[0][0]));  // by the generator that a run saves
+
+  module.eval();
+  EXPECT_TRUE(test::same(rates(), at::ones({out})));
+  EXPECT_FALSE(layer({.kind = "dnw"}).hasattr("turn"));
+}
+
 TEST(ImpossibleEdges, AgreeWithThePublishedCode) {
   for (const std::string& name : test::golden_names("layer_random_")) {
     SCOPED_TRACE(name);

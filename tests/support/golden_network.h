@@ -1,0 +1,26 @@
+// Whole networks against the published code: weights by formula, and what both compute with them.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "models/model.h"
+#include "support/golden.h"
+
+namespace rewire::test {
+
+// The mask [out, in, 1, 1] of a random layer: the rule of random_mask on draws by formula.
+at::Tensor formula_mask(const std::string& name, uint32_t seed, at::IntArrayRef shape,
+                        int64_t pruned, const std::vector<uint8_t>& impossible);
+
+// Fills the model's tensors by formula; mask(name, seed) gives those of random layers.
+void load_formula(models::Model& model, const Golden& golden,
+                  const std::function<at::Tensor(const std::string&, uint32_t)>& mask);
+
+// Edges kept; logits and loss, in evaluation and in training; gradients; running statistics.
+void expect_network(models::Model& model, const Golden& golden);
+// Steps of SGD: losses, logits, edges that changed, final tensors.
+void expect_trajectory(models::Model& model, const Golden& golden);
+
+}  // namespace rewire::test
