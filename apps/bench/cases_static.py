@@ -6,14 +6,14 @@ them, 5 % of any part.
 """
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from contest import Case, Contest, Peer
-from networks import TrainingStep, data, evaluation, exported, wirings
+from networks import TrainingStep, data, evaluation, exported, weight_gradients, wirings
 from published import StaticClassifier, zero_by_kthvalue, zero_by_sort
 
 CONFIG = "configs/cifar10/static-dnw.yaml"
@@ -63,26 +63,19 @@ def build_step(goal: str, batch: int, drifted: bool) -> Contest:
     apart = {}
     if not kept:
         peers.append(Peer(goal, "published-kthvalue", {"kthvalue": step.published(kthvalue)}))
-        apart["floor"] = weight_gradient_floor(sort, batch)
+        apart["floor"] = static_floor(sort, batch)
     return Contest(
         step.ours(ours), peers, lambda: step.reference, step.loose, apart=apart, memory=True
     )
 
 
-def weight_gradient_floor(model: StaticClassifier, batch: int) -> Callable[[], None]:
-    """The dense weight gradient's products on the parts of the matrix that the network reads: what
-    an exact step cannot do without."""
+def static_floor(model: StaticClassifier, batch: int) -> Callable[[], None]:
+    """What an exact step cannot do without."""
     positions = batch * model.zeros.shape[2] * model.zeros.shape[3]
-    pairs: Sequence[tuple[Tensor, Tensor]] = [
-        (torch.randn(model.DIM - target, positions), torch.randn(end - begin, positions))
+    return weight_gradients(
+        (model.DIM - target, end - begin, positions)
         for begin, end, target in zip(model.begins, model.ends, model.targets)
-    ]
-
-    def run() -> None:
-        for grad_output, sent in pairs:
-            grad_output @ sent.t()
-
-    return run
+    )
 
 
 def build_evaluation(batch: int) -> Contest:

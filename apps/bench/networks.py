@@ -12,7 +12,7 @@ import os
 import subprocess
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
@@ -156,6 +156,21 @@ def _step(model: nn.Module, images: Tensor, labels: Tensor) -> Callable[[], None
         optimizer.zero_grad()
         cross_entropy(model(images), labels).backward()
         optimizer.step()
+
+    return run
+
+
+def weight_gradients(shapes: Iterable[tuple[int, int, int]]) -> Callable[[], None]:
+    """The dense weight gradient's products on the parts of a matrix that a network reads: outputs,
+    inputs and positions of each."""
+    pairs = [
+        (torch.randn(outputs, positions), torch.randn(inputs, positions))
+        for outputs, inputs, positions in shapes
+    ]
+
+    def run() -> None:
+        for grad_output, sent in pairs:
+            grad_output @ sent.t()
 
     return run
 

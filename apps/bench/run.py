@@ -25,6 +25,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "python"))
 
 import cases_auto  # noqa: E402
 import cases_forward  # noqa: E402
+import cases_mobilenet_v1  # noqa: E402
 import cases_select  # noqa: E402
 import cases_static  # noqa: E402
 import cases_training  # noqa: E402
@@ -39,6 +40,7 @@ GROUPS = (
     cases_training,
     cases_select,
     cases_static,
+    cases_mobilenet_v1,
     cases_auto,
     cases_transformer,
 )

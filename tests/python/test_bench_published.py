@@ -8,6 +8,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from published import ChooseEdges, StaticClassifier, zero_by_kthvalue, zero_by_sort
+from published_mobilenet_v1 import Block, MobileNetV1, layer_prune_rate
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 WAYS = pytest.mark.parametrize("zero", [zero_by_sort, zero_by_kthvalue])
@@ -70,3 +71,45 @@ def test_the_static_classifier(zero):
             places = torch.arange(1024) * gradient.numel() // 1024
             sample = gradient.flatten()[places]
             assert close(sample, golden[f"grad_sample.{name}"], GRADIENT, 1e-6 * largest), name
+
+
+@WAYS
+@pytest.mark.parametrize(
+    "name",
+    ["block_dnw_4_4_1_1_p025", "block_dnw_6_10_1_4_p05", "block_dnw_6_10_2_4_p0123",
+     "block_dnw_8_16_2_3_p03"],
+)
+@pytest.mark.parametrize("mode", ["eval", "train"])
+def test_a_block_of_the_mobilenet(name, mode, zero):
+    golden = load(name)
+    inputs, outputs, stride, depth = golden["inp_out_stride_n"].tolist()
+    rate = layer_prune_rate(inputs, outputs, depth, golden["prune_rate"].item())
+    assert rate == pytest.approx(golden["layer_prune_rate"].item(), rel=1e-12)
+    block = Block(inputs, outputs, stride, depth, rate, zero)
+    block.load_state_dict(
+        {key.removeprefix("param."): value for key, value in golden.items() if key.startswith("param.")}
+    )
+    assert torch.equal(block.graph.effective_weight(), golden["effective_weight"])
+    images = golden["input"].clone().requires_grad_()
+    output = block.train(mode == "train")(images)
+    assert close(output, golden[f"{mode}.output"], 1e-5)
+    output.backward(golden["grad_output"])
+    assert close(images.grad, golden[f"{mode}.grad_input"], 2e-5)
+    for key, parameter in block.named_parameters():
+        assert close(parameter.grad, golden[f"{mode}.grad.{key}"], 2e-5), key
+
+
+@WAYS
+def test_the_mobilenet(zero):
+    golden = load("medium_dnw")
+    model = MobileNetV1(zero=zero)
+    model.load_state_dict(formula.state(model, golden))
+    images = formula.tensor("input", int(golden["seed"]), tuple(golden["input_shape"]), 0, 2)
+    for i, block in enumerate(model.layers):
+        kept = block.graph.edges()[:, :, 0, 0]
+        assert torch.equal(kept.sum(1), golden[f"kept_per_output.layers.{i}.graph"].long())
+        assert torch.equal(kept.sum(0), golden[f"kept_per_input.layers.{i}.graph"].long())
+    assert close(model.eval()(images), golden["eval.logits"], EVALUATION)
+    logits = model.train()(images)
+    assert close(logits, golden["train.logits"], TRAINING)
+    assert close(cross_entropy(logits, golden["labels"]), golden["train.loss"], LOSS)
