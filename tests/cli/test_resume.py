@@ -47,6 +47,15 @@ def test_at_an_epochs_end(rewire, whole, workers):
     assert_same(rewire, "run", whole)
 
 
+def test_the_turns_of_a_sampled_gradient_go_on(rewire):
+    settings = SETTINGS | {"model__wiring__gradient": "{candidates: 0.3}"}
+    rewire.train("run", **settings).check()
+    for epochs in (1, 2, EPOCHS):
+        rewire.train("parts", **settings | {"training__epochs": epochs}).check()
+    assert_same(rewire, "parts", rewire)
+    assert {"model.graph.turn", "model.graph.turn_of"} <= tensors(rewire, "run").keys()
+
+
 @pytest.mark.parametrize("workers", [1, 4])
 def test_the_number_of_loader_threads_changes_nothing(rewire, whole, workers):
     rewire.train("run", data__workers=workers, **SETTINGS).check()
