@@ -12,5 +12,6 @@ def forward(self, x: Tensor) -> Tensor:
 # mean and variance, divided by the count, [channels].
 def track(self, mean: Tensor, variance: Tensor, count: int) -> None:
     self.num_batches_tracked.add_(1)
-    self.running_mean.mul_(0.9).add_(mean, alpha=0.1)
-    self.running_var.mul_(0.9).add_(variance, alpha=0.1 * count / max(count - 1, 1))
+    if count > 0:
+        self.running_mean.mul_(0.9).add_(mean, alpha=0.1)
+        self.running_var.mul_(0.9).add_(variance, alpha=0.1 * count / max(count - 1, 1))

@@ -55,7 +55,8 @@ void fields(Visitor& v, models::WiringDescription& wiring) {
   v.field("prune_rate", wiring.prune_rate, kFraction);
   v.check(wiring.kind != "complete" || wiring.prune_rate == 0, "prune_rate",
           "a complete wiring keeps every edge: 0 is the only value");
-  if (wiring.kind == "dnw") v.choice("gradient", wiring.gradient, {"all", "kept"}, wiring.sampled);
+  if (wiring.kind == "dnw")
+    v.choice("gradient", wiring.gradient, {"all", "kept"}, wiring.sampled, "{candidates: 0.1}");
   if (wiring.kind == "reg_td" || wiring.kind == "td") {
     v.field("rho", wiring.rho, kFraction);
     v.field("keep_sign", wiring.keep_sign);

@@ -107,16 +107,16 @@ const std::vector<Node>& Reader::list_of(const Entry& entry) const {
 }
 
 void Reader::choice(const std::string& key, std::string& value,
-                    const std::vector<std::string>& words) {
+                    const std::vector<std::string>& words, const std::string& or_else) {
   value.empty() ? required(key, value) : field(key, value);
   if (!map_.find(key) && value.empty()) refuse_missing(key);  // what follows depends on it
   if (std::find(words.begin(), words.end(), value) != words.end()) return;
   const Entry* entry = map_.find(key);
   const std::string hint = suggestion(value, words);
   throw complaint(entry->value.position, child(key),
-                  hint.empty()
-                      ? fmt::format("expected one of {}, got '{}'", fmt::join(words, ", "), value)
-                      : fmt::format("unknown value '{}'{}", value, hint));
+                  hint.empty() ? fmt::format("expected one of {}{}, got '{}'",
+                                             fmt::join(words, ", "), or_else, value)
+                               : fmt::format("unknown value '{}'{}", value, hint));
 }
 
 void Reader::check(bool holds, const std::string& key, const std::string& message) const {

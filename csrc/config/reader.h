@@ -42,14 +42,15 @@ class Reader {
     if (const Entry* entry = take(key)) read(*entry, value, range);
   }
   // A word out of `words`; left out, `value` stays, unless it is empty: then the key is required.
-  void choice(const std::string& key, std::string& value, const std::vector<std::string>& words);
-  // Such a word, or a map in its place.
+  void choice(const std::string& key, std::string& value, const std::vector<std::string>& words,
+              const std::string& or_else = "");
+  // Such a word, or a map in its place, which looks like `example`.
   template <class T>
   void choice(const std::string& key, std::string& value, const std::vector<std::string>& words,
-              std::optional<T>& map) {
+              std::optional<T>& map, const std::string& example) {
     const Entry* entry = map_.find(key);
     if (entry && entry->value.kind == Node::Kind::kMap) return section(key, map);
-    choice(key, value, words);
+    choice(key, value, words, " or " + example);
   }
   // A map, described by fields(visitor, value).
   template <class T>
@@ -135,7 +136,7 @@ class Writer {
   }
   template <class T>
   void choice(const std::string& key, const std::string& value,
-              const std::vector<std::string>& words, std::optional<T>& map) {
+              const std::vector<std::string>& words, std::optional<T>& map, const std::string&) {
     if (map) return section(key, map);
     choice(key, value, words);
   }

@@ -104,8 +104,9 @@ script::Mismatch load_state(Model& model, std::map<std::string, at::Tensor> stat
     if (wiring.rule.kind == "dnw_no_update" && !state.contains(mask)) {
       state[mask] = at::ones_like(module.attr("weight").toTensor());
     }
-    for (const std::string turn : {"turn", "turn_of"}) {  // weights of another training have none
+    for (const std::string turn : {"turn", "turn_of"}) {  // of a training with a sampled gradient
       const std::string name = wiring.name + "." + turn;
+      if (!module.hasattr(turn)) state.erase(name);
       if (module.hasattr(turn) && !state.contains(name)) state[name] = module.attr(turn).toTensor();
     }
   }

@@ -58,7 +58,7 @@ int64_t count_parameters(const Model& model);
 int64_t count_macs(const Model& model);
 
 // Copies `state` into the model. A mask that the rule can do without may be missing (fine_tune: it
-// is then chosen by the loaded weights) or present.
+// is then chosen by the loaded weights) or present; so may the turns of a sampled gradient.
 script::Mismatch load_state(Model& model, std::map<std::string, at::Tensor> state);
 
 }  // namespace rewire::models

@@ -42,6 +42,12 @@ std::string gradient_of(const WiringDescription& description) {
   return kind == "dnw_no_update" || kind == "random" || kind == "fine_tune" ? "kept" : "all";
 }
 
+// The n of which 1 / n is nearest to the fraction.
+int64_t nearest_turns(double fraction) {
+  const int64_t fewer = int64_t(1 / fraction), more = fewer + 1;
+  return 1.0 / fewer - fraction <= fraction - 1.0 / more ? fewer : more;
+}
+
 // Outputs of a panel: enough for a product to be fast, and so few that each turn has one.
 int64_t panel_size(int64_t out, int64_t turns) { return std::clamp<int64_t>(out / turns, 1, 32); }
 
@@ -51,7 +57,7 @@ void define_gradient(jit::Module& module, const WiringDescription& description, 
     script::define(module, "gradient_fixed");
     return;
   }
-  const int64_t turns = std::llround(1 / description.sampled->candidates);
+  const int64_t turns = nearest_turns(description.sampled->candidates);
   module.register_attribute("turns", c10::IntType::get(), turns);
   module.register_attribute("panel", c10::IntType::get(), panel_size(out, turns));
   module.register_buffer("turn_of", at::zeros({out}, at::kLong));

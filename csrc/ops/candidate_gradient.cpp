@@ -4,6 +4,7 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/matmul.h>
 #include <ATen/ops/zeros.h>
+#include <c10/core/impl/LocalDispatchKeySet.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
@@ -47,7 +48,8 @@ Tensor gradient_cpu(const Tensor& grad_output, const Tensor& input, const Tensor
 // Elsewhere nothing waits for the rates.
 Tensor gradient_any(const Tensor& grad_output, const Tensor& input, const Tensor& rates) {
   check(grad_output, input, rates);
-  return grad_of_candidates(grad_output, input).mul_(rates.unsqueeze(1));
+  const Tensor of_output = rates.unsqueeze(1);
+  return grad_of_candidates(grad_output, input).mul_(of_output).masked_fill_(of_output == 0, 0);
 }
 
 Tensor gradient_meta(const Tensor& grad_output, const Tensor& input, const Tensor& rates) {
@@ -68,9 +70,11 @@ struct CandidateGradient : torch::autograd::Function<CandidateGradient> {
     const variable_list saved = ctx->get_saved_variables();
     const Tensor matrix = grads[0] * saved[2].unsqueeze(1);
     const auto times = [](const Tensor& matrix, const Tensor& maps, const Tensor& like) {
+      const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
       return at::matmul(matrix, in_maps(maps)).reshape_as(like);
     };
-    return {times(matrix, saved[1], saved[0]), times(matrix.t(), saved[0], saved[1]), Tensor()};
+    return {ctx->needs_input_grad(0) ? times(matrix, saved[1], saved[0]) : Tensor(),
+            ctx->needs_input_grad(1) ? times(matrix.t(), saved[0], saved[1]) : Tensor(), Tensor()};
   }
 };
 

@@ -77,14 +77,13 @@ TORCH_LIBRARY(rewire, m) {
       "wired_blocks(Tensor input, Tensor weight, Tensor[] structure, Tensor depthwise, "
       "Tensor norm_weight, Tensor norm_bias, Tensor? mean, Tensor? variance, int[] ends, "
       "int[] targets, str norm=\"instance\", float eps=1e-05, str gradient=\"all\", "
-      "str execution=\"auto\", Tensor? gradient_rates=None, int entry_stride=0) -> (Tensor output, "
-      "Tensor mean_of, "
-      "Tensor variance_of, Tensor state)");
+      "str execution=\"auto\", Tensor? gradient_rates=None, int entry_stride=0) "
+      "-> (Tensor output, Tensor mean_of, Tensor variance_of, Tensor state)");
   m.def(
       "wired_blocks_backward(Tensor grad_output, Tensor weight, Tensor[] structure, "
       "Tensor depthwise, Tensor norm_weight, Tensor norm_bias, Tensor mean, Tensor variance, "
       "Tensor state, Tensor input, int[] ends, int[] targets, str norm, float eps, "
-      "str gradient, str execution, Tensor? gradient_rates, int entry_stride) -> (Tensor "
-      "grad_input, Tensor grad_weight, "
-      "Tensor grad_depthwise, Tensor grad_norm_weight, Tensor grad_norm_bias)");
+      "str gradient, str execution, Tensor? gradient_rates, int entry_stride) "
+      "-> (Tensor grad_input, Tensor grad_weight, Tensor grad_depthwise, Tensor grad_norm_weight, "
+      "Tensor grad_norm_bias)");
 }

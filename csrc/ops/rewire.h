@@ -114,7 +114,8 @@ at::Tensor sparse_linear(const at::Tensor& input, const at::Tensor& values,
 //           `kept`: that where there is an edge, else 0;
 //           `candidates`: that where there is an edge, else gradient_rates[v] times that,
 //   gradient_rates [out], an argument with this word alone. Where they are drawn anew at each step,
-//   of mean 1 and mostly 0, the expected gradient is that of `all`, at a fraction of its cost.
+//   of mean 1 and mostly 0, the expected gradient is that of `all`; on the CPU outputs of rate 0
+//   cost nothing, where execution is sparse.
 // Source: Wortsman, Farhadi, Rastegari 2019, section 3.
 at::Tensor wired_pointwise(const at::Tensor& input, const at::Tensor& weight,
                            const std::optional<at::Tensor>& bias, const Structure& structure,
@@ -151,23 +152,26 @@ at::Tensor edge_matrix(const at::Tensor& values, const at::Tensor& row_offsets,
 //     x_v += sum over edges from c to v of weight[v, columns - own + c] z_c,   v >= targets[i]
 //   output = x_v of v >= the last target, which the last block may have as own channels too; it
 //   reads them as they were before
-// An entry_stride above 0 begins with an entry, a block whose own channels are those of the input,
-// of maps as large as they like: with z of the input and that stride,
-//   x_v = sum over edges from c to v of weight[v, columns - own + c] z_c,   own then being all
-// channels that send, the entry's first; they are also the first of the parameters. Of an entry
-// alone, without blocks, x is the output.
 // input [batch, at most channels, height, width], weight [channels, columns] or [.., .., 1, 1] with
 // own = ends.back() <= columns; structure: of the weight, or none where every candidate is in use;
 // depthwise [own, 1, 3, 3]; norm_weight, norm_bias [own]:
 //   norm_c(x) = norm_weight_c (x - mean_c) / sqrt(variance_c + eps) + norm_bias_c
 // norm: `instance`, the statistics of each image; `batch`, of all; `given`, the arguments mean and
-// variance [own]. Variances are divided by the count. Returns the output [batch, channels - last
-// target, height, width], mean and variance ([batch, own], [own], or empty where given; float32 for
-// half types), and the state that backward needs, whose layout is not told.
-// Gradient: to input, weight (by `gradient` and gradient_rates [channels], as in wired_pointwise;
-// of candidates that no block reads, 0), depthwise and the norm's weights; not to given statistics;
-// once. Bits are equal at equal execution, instruction set and number of threads. Source: Wortsman,
-// Farhadi, Rastegari 2019, section 4.
+// variance [own]. Variances are divided by the count; statistics of no numbers are NaN.
+// An entry_stride of 1 and more begins with an entry, a block whose own channels e are all of the
+// input, at least one. Then, with own = input's channels + ends.back() and the parameters and
+// columns of the entry in front of those of the blocks,
+//   z_e = depthwise_e (3x3, padding 1, that stride) of max(norm_e(input_e), 0)
+//   x_v = sum over edges from e to v of weight[v, columns - own + e] z_e,   for every v
+// and maps of x are of height and width over the stride, rounded up. ends and targets may be empty
+// then: x is the output.
+// Returns the output [batch, channels - last target, height, width] of x, mean and variance
+// ([batch, own], [own], or empty where given; float32 for half types), and the state that backward
+// needs, whose layout is not told. Gradient: to input, weight (by `gradient` and gradient_rates
+// [channels], as in wired_pointwise; to all where there is no structure; of candidates that no
+// block reads, 0), depthwise and the norm's weights; not to given statistics; once. Bits are equal
+// at equal execution, instruction set and number of threads. Source: Wortsman, Farhadi, Rastegari
+// 2019, section 4.
 std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> wired_blocks(
     const at::Tensor& input, const at::Tensor& weight, at::TensorList structure,
     const at::Tensor& depthwise, const at::Tensor& norm_weight, const at::Tensor& norm_bias,

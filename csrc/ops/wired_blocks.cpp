@@ -90,9 +90,9 @@ Gradients backward_cpu(const Tensor& grad_output, const Tensor& weight, at::Tens
   if (norm == "instance") moments.insert(moments.begin(), layout.batch);
   check_shape(kWiredBlocksBackward, "mean", summable(mean), moments, like);
   check_shape(kWiredBlocksBackward, "variance", summable(variance), moments, like);
-  const BlocksGradients grads =
-      wired_blocks_gradients(call, summable(grad_output), summable(input), summable(mean),
-                             summable(variance), state.contiguous());
+  const BlocksGradients grads = wired_blocks_gradients(
+      call, summable(grad_output), entry_stride > 0 ? summable(input) : input, summable(mean),
+      summable(variance), state.contiguous());
   const auto dtype = weight.scalar_type();
   return {grads.input.to(dtype), grads.weight.to(dtype).view(weight.sizes()),
           grads.depthwise.to(dtype).view(depthwise.sizes()), grads.norm_weight.to(dtype),
@@ -128,6 +128,12 @@ Gradients call_backward(const Tensor& grad_output, const Tensor& weight, at::Ten
                  entry_stride);
 }
 
+// The input, if an entry reads it; or else its sizes, without its numbers.
+Tensor read_by_backward(const Tensor& input, int64_t entry_stride) {
+  return entry_stride > 0 ? input
+                          : at::empty({1}, input.options()).expand_symint(input.sym_sizes());
+}
+
 struct Blocks : torch::autograd::Function<Blocks> {
   static constexpr size_t kArguments = 16;
 
@@ -150,7 +156,7 @@ struct Blocks : torch::autograd::Function<Blocks> {
                         mean.value_or(own_mean),
                         variance.value_or(own_variance),
                         state,
-                        input,
+                        read_by_backward(input, entry_stride),
                         gradient_rates.value_or(Tensor())};
     saved.insert(saved.end(), structure.begin(), structure.end());
     ctx->save_for_backward(saved);

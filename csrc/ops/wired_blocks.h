@@ -94,8 +94,11 @@ struct BlocksCall {
 // Checked arguments, in the dtype that is summed in.
 BlocksCall call_of(const char* op, const BlocksArguments& arguments, int64_t in_channels);
 
-// The side of a map behind a convolution of that stride.
-inline int64_t strided(int64_t side, int64_t stride) { return (side + stride - 1) / stride; }
+// The side of a map behind a convolution of that stride: side / stride, rounded up.
+template <typename Int>
+Int strided(const Int& side, int64_t stride) {
+  return side == 0 ? side : (side - 1) / stride + 1;
+}
 
 // How the state lies in memory: in chunks of images, a chunk's channels are rows of `stride`
 // columns, which hold the places of one image after another, and zeros.

@@ -4,6 +4,7 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
 
+#include <algorithm>
 #include <memory>
 #include <utility>
 
@@ -324,12 +325,14 @@ class Backward {
     const Structure& s = *call_.structure;
     const Tensor values =
         forward_edges_ ? edges_gradient() : edge_values(weight, s.row_offsets, s.columns);
-    weight.mul_(call_.gradient_rates->unsqueeze(1));
     T* to = weight.template mutable_data_ptr<T>();
     const T* of = values.template const_data_ptr<T>();
+    const T* rates = call_.gradient_rates->template const_data_ptr<T>();
     const int32_t *offsets = s.row_offsets.const_data_ptr<int32_t>(),
                   *columns = s.columns.const_data_ptr<int32_t>();
     for (int64_t row = 0; row < weight.size(0); ++row, to += weight.size(1)) {
+      const T rate = rates[row];
+      std::transform(to, to + weight.size(1), to, [rate](T x) { return rate == 0 ? 0 : rate * x; });
       for (int32_t e = offsets[row]; e < offsets[row + 1]; ++e) to[columns[e]] = of[e];
     }
     return weight;

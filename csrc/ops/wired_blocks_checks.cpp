@@ -48,7 +48,13 @@ void check_structures(const char* op, const Tensor& weight, at::TensorList struc
 }
 
 // What forward and backward both get.
-void check_common(const char* op, const BlocksArguments& a, const c10::SymInt& in_channels) {
+void check_common(const char* op, const BlocksArguments& a, const Tensor& input) {
+  check_dtype(op, "input", input, a.weight);
+  check_device(op, "input", input, a.weight);
+  TORCH_CHECK(input.dim() == 4, op,
+              ": expected input of shape [batch, channels, height, width], got ",
+              input.sym_sizes());
+  const c10::SymInt in_channels = input.sym_size(1);
   check_floating(op, "weight", a.weight);
   const auto sizes = a.weight.sym_sizes();
   TORCH_CHECK(sizes.size() == 2 || (sizes.size() == 4 && sizes[2] == 1 && sizes[3] == 1), op,
@@ -69,6 +75,9 @@ void check_common(const char* op, const BlocksArguments& a, const c10::SymInt& i
               ": expected norm `instance`, `batch` or `given`, got `", a.norm, "`");
   check_gradient(op, a.gradient, a.gradient_rates, a.weight);
   check_execution(op, a.execution);
+  TORCH_CHECK(a.entry_stride > 0 || a.weight.sym_size(0) >= in_channels, op,
+              ": expected input of shape [batch, at most ", a.weight.sym_size(0),
+              ", height, width], got ", input.sym_sizes());
 }
 
 // Of the candidates that the blocks read.
@@ -99,15 +108,7 @@ StateLayout::StateLayout(const BlocksCall& call, const Tensor& input)
 void check_wired_blocks(const BlocksArguments& a, const Tensor& input,
                         const std::optional<Tensor>& mean, const std::optional<Tensor>& variance) {
   const char* op = kWiredBlocks;
-  check_dtype(op, "input", input, a.weight);
-  check_device(op, "input", input, a.weight);
-  TORCH_CHECK(input.dim() == 4, op,
-              ": expected input of shape [batch, channels, height, width], got ",
-              input.sym_sizes());
-  check_common(op, a, input.sym_size(1));
-  TORCH_CHECK(a.entry_stride > 0 || a.weight.sym_size(0) >= input.sym_size(1), op,
-              ": expected input of shape [batch, at most ", a.weight.sym_size(0),
-              ", height, width], got ", input.sym_sizes());
+  check_common(op, a, input);
   const bool given = a.norm == "given";
   TORCH_CHECK(mean.has_value() == given && variance.has_value() == given, op,
               ": expected mean and variance if norm is `given`, and only then, got norm `", a.norm,
@@ -120,20 +121,14 @@ void check_wired_blocks(const BlocksArguments& a, const Tensor& input,
 void check_wired_blocks_backward(const BlocksArguments& a, const Tensor& grad_output,
                                  const Tensor& input) {
   const char* op = kWiredBlocksBackward;
-  check_dtype(op, "input", input, a.weight);
-  check_device(op, "input", input, a.weight);
-  TORCH_CHECK(input.dim() == 4, op,
-              ": expected input of shape [batch, channels, height, width], got ",
-              input.sym_sizes());
-  check_common(op, a, input.sym_size(1));
+  check_common(op, a, input);
   check_shape(op, "grad_output", grad_output, output_sizes(a, input), a.weight);
 }
 
 std::vector<c10::SymInt> output_sizes(const BlocksArguments& a, const Tensor& input) {
-  const c10::SymInt stride = std::max<int64_t>(1, a.entry_stride);
-  const auto side = [&](int64_t dim) { return (input.sym_size(dim) + stride - 1) / stride; };
+  const int64_t stride = std::max<int64_t>(1, a.entry_stride);
   return {input.sym_size(0), a.weight.sym_size(0) - (a.targets.empty() ? 0 : a.targets.back()),
-          side(2), side(3)};
+          strided(input.sym_size(2), stride), strided(input.sym_size(3), stride)};
 }
 
 c10::SymInt num_parameters(const BlocksArguments& a, const c10::SymInt& in_channels) {

@@ -3,6 +3,8 @@
 // Composed of ops that every device has: the edges' weights are read from the candidates, and what
 // follows is sparse_pointwise. A gradient to more than the edges is straight-through.
 #include <ATen/core/LegacyTypeDispatch.h>
+#include <ATen/ops/ones_like.h>
+#include <ATen/ops/where.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
@@ -59,9 +61,9 @@ struct StraightThrough : torch::autograd::Function<StraightThrough> {
       const auto at_edges = [&](const Tensor& values) {
         return edge_matrix(values, s.row_offsets, s.columns, weight.sym_size(1));
       };
-      const Tensor others = candidate_gradient(grads[0], input, rates);
-      grad_weight = others - at_edges(edge_values(others, s.row_offsets, s.columns));
-      grad_weight = grad_weight + at_edges(grad_edges);
+      const Tensor is_edge = at_edges(at::ones_like(grad_edges).detach()) != 0;
+      grad_weight =
+          at::where(is_edge, at_edges(grad_edges), candidate_gradient(grads[0], input, rates));
     } else if (to_weight) {
       grad_weight = grad_of_candidates(grads[0], input);
     }

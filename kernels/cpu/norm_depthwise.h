@@ -82,7 +82,7 @@ struct NormDepthwiseSums {
   T* scaled = nullptr;  // [count] of da * (x - mean)
 };
 
-// From dz to da, the gradient of a, which may take its place; and z once more, as it was.
+// From dz to da, the gradient of a, which may take its place at step 1; and z once more, as it was.
 template <typename T>
 void norm_depthwise_backward(const Rows<const T>& x, const Norm<T>& norm, const T* taps,
                              MapScratch<T>& scratch, const Rows<T>& z, const Rows<const T>& dz,

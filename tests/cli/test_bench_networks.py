@@ -9,6 +9,7 @@ from program import BUILD, ROOT
 
 sys.path[:0] = [str(ROOT / "apps" / "bench")]
 
+import cases_mobilenet_v1  # noqa: E402
 import cases_static  # noqa: E402
 import contest  # noqa: E402
 
@@ -26,8 +27,9 @@ def operators():
         lambda: cases_static.build_step("C8", 3, drifted=True),
         lambda: cases_static.build_step("C9", 3, drifted=False),
         lambda: cases_static.build_evaluation(3),
+        lambda: cases_mobilenet_v1.build_evaluation(3),
     ],
-    ids=["step", "drifted", "kept", "evaluation"],
+    ids=["step", "drifted", "kept", "evaluation", "MobileNetV1's evaluation"],
 )
 def test_ours_and_the_published_network_agree_with_float64(build):
     made = build()
@@ -58,3 +60,17 @@ def test_drifted_edges_are_where_the_network_reads_them():
     assert far.graph.edges()[read].float().mean().item() == pytest.approx(0.121, abs=0.001)
     assert near.graph.edges()[read].float().mean().item() == pytest.approx(0.05, abs=0.001)
     assert not far.graph.edges()[~read].any()
+
+
+def test_drifted_edges_are_where_mobilenet_v1_reads_them():
+    _, near, _ = cases_mobilenet_v1.models(drifted=False)
+    _, far, _ = cases_mobilenet_v1.models(drifted=True)
+    for (inputs, outputs, _, depth), before, after in zip(
+        cases_mobilenet_v1.BLOCKS, near.layers, far.layers
+    ):
+        read = torch.zeros_like(after.graph.weight, dtype=torch.bool)
+        read[:, :inputs] = True
+        for i in range(1, depth):
+            read[i * outputs :, inputs + (i - 1) * outputs : inputs + i * outputs] = True
+        assert after.graph.edges().sum() == before.graph.edges().sum()
+        assert not after.graph.edges()[~read].any()

@@ -47,8 +47,13 @@ TEST(Reader, AKeyOfAnotherKindIsUnknown) {
             "x.yaml:15:36: training.optimizer.momentum: unknown key");
   EXPECT_EQ(error_of(small_with("kind: dnw,", "kind: random, gradient: all,")),
             "x.yaml:10:26: model.wiring.gradient: unknown key");
-  EXPECT_EQ(error_of(small_with("kind: dnw,", "kind: dnw, gradient: {candidates: 0},")),
-            "x.yaml:10:46: model.wiring.gradient.candidates: expected a number in [0.001, 1], got 0");
+  EXPECT_EQ(
+      error_of(small_with("kind: dnw,", "kind: dnw, gradient: sampled,")),
+      "x.yaml:10:33: model.wiring.gradient: expected one of all, kept or {candidates: 0.1}, got "
+      "'sampled'");
+  EXPECT_EQ(
+      error_of(small_with("kind: dnw,", "kind: dnw, gradient: {candidates: 0},")),
+      "x.yaml:10:46: model.wiring.gradient.candidates: expected a number in [0.001, 1], got 0");
 }
 
 TEST(Reader, AnUnknownWordNamesTheNearestOrAll) {

@@ -51,7 +51,9 @@ void expect_pass(models::Model& model, const Golden& golden, const std::string& 
 }
 
 TEST(WiredStage, AgreesWithThePublishedBlock) {
-  for (const std::string& name : test::golden_names("block_")) {
+  const auto names = test::golden_names("block_");
+  EXPECT_EQ(names.size(), 12u);
+  for (const std::string& name : names) {
     SCOPED_TRACE(name);
     const Golden golden = test::load_golden(name);
     const std::string kind = name.substr(6, name.find('_', 6) - 6);
@@ -113,6 +115,7 @@ TEST(MobileNetTrajectory, ThreeStepsOfTrainingAgree) {
 
 // A gradient reaches an edge of a complete wiring exactly where the model says that it is read.
 TEST(WiredStage, ReadsEveryReadableEdgeAndNoOther) {
+  torch::manual_seed(1);
   at::Generator generator = at::detail::createCPUGenerator(0);
   auto module = models::wired_stage({3, 4, 2, 3}, {.kind = "complete"}, generator);
   module.forward({torch::randn({2, 3, 9, 9})}).toTensor().square().sum().backward();
@@ -120,6 +123,29 @@ TEST(WiredStage, ReadsEveryReadableEdgeAndNoOther) {
       module.attr("graph").toModule().attr("weight").toTensor().grad().flatten(1) != 0;
   const auto readable = graph::readable_edges(12, 11, graph::stage_blocks(3, 4, 3));
   EXPECT_TRUE(test::same(reached, torch::tensor(readable).view({12, 11}).to(at::kBool)));
+}
+
+TEST(MobileNet, ExecutionIsThatOfEveryStage) {
+  models::Model model =
+      models::build(models::WiredMobileNetV1Description{{.kind = "dnw"}}, {1, 8, {"a", "b"}}, 0);
+  models::set_execution(model, "dense");
+  int64_t stages = 0;
+  for (const auto& module : model.module.modules()) {
+    if (!module.hasattr("execution")) continue;
+    EXPECT_EQ(module.attr("execution").toStringRef(), "dense");
+    ++stages;
+  }
+  EXPECT_EQ(stages, 5);
+}
+
+TEST(WiredStage, KeepsItsRunningStatisticsWhenABatchIsEmpty) {
+  at::Generator generator = at::detail::createCPUGenerator(0);
+  auto module = models::wired_stage({3, 4, 2, 2}, {.kind = "complete"}, generator);
+  EXPECT_EQ(module.forward({torch::zeros({0, 3, 8, 8})}).toTensor().sizes(),
+            (std::vector<int64_t>{0, 4, 4, 4}));
+  for (const auto& item : module.named_buffers()) {
+    EXPECT_FALSE(item.value.isnan().any().item<bool>()) << item.name;
+  }
 }
 
 TEST(MobileNet, CountsItsWork) {

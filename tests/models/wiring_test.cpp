@@ -110,7 +110,8 @@ TEST(Wiring, TargetedDropoutDropsOnlyCandidatesInTraining) {
 // Each output has its turn once in 1 / candidates steps, alone with its panel, and then all of the
 // gradient that the other steps left out.
 TEST(Wiring, SampledGradientReachesEveryOutputInTurn) {
-  auto module = layer({.kind = "dnw", .prune_rate = 0.5, .sampled = {{.candidates = 0.25}}});
+  torch::manual_seed(1);
+  auto module = layer({.kind = "dnw", .prune_rate = 0.5, .sampled = {{.candidates = 0.25}}}, 64);
   const int64_t out = weight(module).size(0);
   const auto rates = [&] { return module.get_method("gradient_rates")({}).toTensor(); };
   EXPECT_EQ(module.attr("gradient").toStringRef(), "candidates");
@@ -137,6 +138,20 @@ TEST(Wiring, SampledGradientReachesEveryOutputInTurn) {
   module.eval();
   EXPECT_TRUE(test::same(rates(), at::ones({out})));
   EXPECT_FALSE(layer({.kind = "dnw"}).hasattr("turn"));
+}
+
+TEST(Wiring, SampledGradientTakesTheNearestFraction) {
+  for (const auto& [fraction, turns] : {std::pair(1.0, 1),
+                                        {0.8, 1},
+                                        {0.7, 2},
+                                        {0.5, 2},
+                                        {0.3, 3},
+                                        {0.25, 4},
+                                        {0.1, 10},
+                                        {0.001, 1000}}) {
+    auto module = layer({.kind = "dnw", .sampled = {{.candidates = fraction}}});
+    EXPECT_EQ(module.attr("turns").toInt(), turns) << fraction;
+  }
 }
 
 TEST(ImpossibleEdges, AgreeWithThePublishedCode) {

@@ -366,7 +366,8 @@ struct Network {
 const std::vector<Network> kNetworks = {{"onto itself", 9, 9, 2, {2, 5, 9}, {2, 5, 7}},
                                         {"past itself", 8, 11, 8, {3, 6}, {3, 6}},
                                         {"behind an entry", 6, 13, 7, {2, 4}, {2, 4}, 2},
-                                        {"an entry alone", 5, 3, 3, {}, {}, 1}};
+                                        {"an entry alone", 5, 3, 3, {}, {}, 1},
+                                        {"behind a long stride", 5, 6, 3, {2}, {2}, 5}};
 
 c10::IValue list_of(const ops::Structure& s) {
   return c10::List<Tensor>({s.row_offsets, s.columns, s.column_offsets, s.rows, s.order});

@@ -80,6 +80,20 @@ def test_layers_can_be_differentiated_twice(execution):
         assert torch.autograd.gradgradcheck(apply, (x, w, bias))
 
 
+@pytest.mark.parametrize("execution", ["sparse", "dense"])
+def test_straight_through_gradients_can_be_differentiated(execution):
+    (x, _, weight, bias), structure = layer()
+    rates = torch.arange(float(weight.shape[0]), dtype=weight.dtype)
+    for more in (("all", execution), ("candidates", execution, rates)):
+        def apply(x, w, bias):
+            return ops.wired_pointwise(x, w, bias, *structure, *more)
+
+        assert torch.autograd.gradgradcheck(apply, (x, weight, bias))
+    grad = drawn(x.shape[0], weight.shape[0], *x.shape[2:], seed=9)
+    assert torch.autograd.gradcheck(ops.candidate_gradient, (grad, x, rates))
+    assert torch.autograd.gradgradcheck(ops.candidate_gradient, (grad, x, rates))
+
+
 def test_layers_without_bias_have_gradients():
     (x, values, weight, _), structure = layer()
     for gradient in ("all", "kept"):
@@ -118,6 +132,45 @@ def test_opcheck_blocks(layout, norm):
         opcheck(ops.wired_blocks, (*arguments, 1e-5, "all", "sparse"))
         rates = torch.ones_like(arguments[1][:, 0]).detach()
         opcheck(ops.wired_blocks, (*arguments, 1e-5, "candidates", "sparse", rates))
+    x = torch.rand(2, 3, 5, 4, dtype=dtype, requires_grad=True)
+    entry = [x, *blocks("contiguous", norm, True, dtype)[1:]]
+    entry[8:10] = [2, 6], [2, 6]  # 3 + 6 of 9 columns
+    opcheck(ops.wired_blocks, (*entry, 1e-5, "kept", "sparse", None, 2))
+
+
+def test_candidates_of_half_type_do_not_overflow_at_edges():
+    weight = torch.ones(1, 2, dtype=torch.float16, requires_grad=True)
+    x = torch.tensor([[100.0, 100.0]], dtype=torch.float16)
+    edges = ops.select(torch.tensor([[2.0, 1.0]]), 1)[:5]
+    rates = torch.tensor([10.0], dtype=torch.float16)
+    out = ops.wired_linear(x, weight, None, *edges, "candidates", "sparse", rates)
+    out.backward(torch.full_like(out, 100))
+    assert weight.grad[0, 0] == 10000
+
+
+def test_blocks_backward_refuses_what_forward_would():
+    x, weight, edges, *rest = blocks()
+    _, mean, variance, state = ops.wired_blocks(x, weight, edges, *rest, 1e-5, "all", "sparse")
+    depthwise, norm_weight, norm_bias, _, _, ends, targets, norm = rest
+
+    def backward(x, grad, stride=0):
+        return ops.wired_blocks_backward(
+            *(grad, weight, edges, depthwise, norm_weight, norm_bias, mean, variance, state, x),
+            *(ends, targets, norm, 1e-5, "all", "sparse", None, stride),
+        )
+
+    grad = drawn(2, 2, 3, 3)
+    backward(x, grad)
+    for wrong, message in (
+        ((drawn(2, 10, 3, 3), grad), r"input of shape \[batch, at most 9, height, width\]"),
+        ((x[0], grad), r"input of shape \[batch, channels, height, width\]"),
+        ((x.float(), grad), "input of dtype Double"),
+        ((x, grad[:1]), r"grad_output of shape \[2, 2, 3, 3\]"),
+        ((x[:1], grad[:1]), r"mean of shape \[1, 9\]"),
+        ((x, grad, -1), "entry_stride of at least 0"),
+    ):
+        with pytest.raises(RuntimeError, match="wired_blocks_backward: expected " + message):
+            backward(*wrong)
 
 
 def test_rotating_rates_give_the_whole_gradient_in_the_mean():
