@@ -1,5 +1,6 @@
 #include "ops/pointwise.h"
 
+#include <ATen/ops/empty.h>
 #include <ATen/ops/matmul.h>
 #include <c10/core/impl/LocalDispatchKeySet.h>
 #include <c10/util/Exception.h>
@@ -53,8 +54,10 @@ void check_wired(const char* op, const Tensor& input, const Tensor& weight,
   check_gradient(op, gradient, gradient_rates, weight);
 }
 
-void check_grad_output(const char* op, const Tensor& grad_output, const Tensor& input,
-                       const Structure& structure) {
+void check_pointwise_backward(const Tensor& grad_output, const Tensor& input, const Tensor& values,
+                              const Structure& structure, std::string_view execution) {
+  constexpr const char* op = "sparse_pointwise_backward";
+  check_pointwise(op, input, values, std::nullopt, structure, execution);
   check_dtype(op, "grad_output", grad_output, input);
   const auto sizes = output_sizes(input, structure);
   TORCH_CHECK(grad_output.sym_sizes().equals(sizes), op, ": expected grad_output of shape ",
@@ -109,6 +112,29 @@ Tensor grad_of_candidates(const Tensor& grad_output, const Tensor& input) {
   const auto by_channel = [](const Tensor& tensor) { return tensor.transpose(0, 1).flatten(1); };
   const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
   return at::matmul(by_channel(grad_output), by_channel(input).t());
+}
+
+Tensor composed(const Tensor& input, const Tensor& values, const std::optional<Tensor>& bias,
+                const Structure& s) {
+  const Tensor weight = edge_matrix(values, s.row_offsets, s.columns, input.size(1));
+  Tensor out = at::matmul(weight, in_maps(input));
+  if (bias) out = out + bias->unsqueeze(1);
+  return as_output(out, input);
+}
+
+std::tuple<Tensor, Tensor> composed_backward(const Tensor& grad_output, const Tensor& input,
+                                             const Tensor& values, const Structure& s,
+                                             bool to_input, bool to_values) {
+  Tensor grad_input = at::empty({0}, input.options());
+  Tensor grad_values = at::empty({0}, values.options());
+  if (to_input) {
+    const Tensor weight = edge_matrix(values, s.row_offsets, s.columns, input.size(1));
+    grad_input = as_output(at::matmul(weight.t(), in_maps(grad_output)), input);
+  }
+  if (to_values) {
+    grad_values = edge_values(grad_of_candidates(grad_output, input), s.row_offsets, s.columns);
+  }
+  return {grad_input, grad_values};
 }
 
 Tensor as_maps(const char* op, const Tensor& input, const Tensor& column_offsets) {

@@ -24,9 +24,11 @@ void check_wired(const char* op, const at::Tensor& input, const at::Tensor& weig
                  std::string_view gradient, std::string_view execution,
                  const std::optional<at::Tensor>& gradient_rates);
 
-// grad_output is as the op's output of `input` would be.
-void check_grad_output(const char* op, const at::Tensor& grad_output, const at::Tensor& input,
-                       const Structure& structure);
+// The same in the name of sparse_pointwise_backward, with a grad_output that is as the output would
+// be.
+void check_pointwise_backward(const at::Tensor& grad_output, const at::Tensor& input,
+                              const at::Tensor& values, const Structure& structure,
+                              std::string_view execution);
 
 // weight is [out, in] or [out, in, 1, 1], floating, and on the device of the offsets.
 void check_candidates(const char* op, const at::Tensor& weight, const at::Tensor& row_offsets,
@@ -53,6 +55,16 @@ at::Tensor grad_of_candidates(const at::Tensor& grad_output, const at::Tensor& i
 // [*, in] as maps of one place each, which a pointwise op takes; and its output as [*, out].
 at::Tensor as_maps(const char* op, const at::Tensor& input, const at::Tensor& column_offsets);
 at::Tensor as_lines(const at::Tensor& output, const at::Tensor& input);
+
+// sparse_pointwise and its derivative as dense products of torch's own ops, for any device: nothing
+// waits for it, and the structure is trusted.
+at::Tensor composed(const at::Tensor& input, const at::Tensor& values,
+                    const std::optional<at::Tensor>& bias, const Structure& structure);
+std::tuple<at::Tensor, at::Tensor> composed_backward(const at::Tensor& grad_output,
+                                                     const at::Tensor& input,
+                                                     const at::Tensor& values,
+                                                     const Structure& structure, bool to_input,
+                                                     bool to_values);
 
 // sparse_pointwise's derivative: to input and values. One that is not asked for is empty.
 std::tuple<at::Tensor, at::Tensor> sparse_pointwise_backward(

@@ -1,7 +1,6 @@
 // sparse_pointwise: a layer of which the edges in use alone are stored. Contract: rewire.h.
 #include <ATen/core/LegacyTypeDispatch.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/matmul.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
@@ -41,17 +40,13 @@ Tensor forward_cpu(const Tensor& input, const Tensor& values, const Bias& bias,
                    input);
 }
 
-// Elsewhere the product is dense, of torch's own ops, whatever `execution` says. Nothing waits for
-// a device, and the structure is trusted.
+// Elsewhere the product is dense, whatever `execution` says.
 Tensor forward_any(const Tensor& input, const Tensor& values, const Bias& bias,
                    const Tensor& row_offsets, const Tensor& columns, const Tensor& column_offsets,
                    const Tensor& rows, const Tensor& order, std::string_view execution) {
   const Structure s{row_offsets, columns, column_offsets, rows, order};
   check_pointwise(kOp, input, values, bias, s, execution);
-  const Tensor weight = edge_matrix(values, row_offsets, columns, input.size(1));
-  Tensor out = at::matmul(weight, in_maps(input));
-  if (bias) out = out + bias->unsqueeze(1);
-  return as_output(out, input);
+  return composed(input, values, bias, s);
 }
 
 Tensor forward_meta(const Tensor& input, const Tensor& values, const Bias& bias,
@@ -62,19 +57,13 @@ Tensor forward_meta(const Tensor& input, const Tensor& values, const Bias& bias,
   return at::empty_symint(output_sizes(input, s), input.options());
 }
 
-void check_backward(const Tensor& grad_output, const Tensor& input, const Tensor& values,
-                    const Structure& s, std::string_view execution) {
-  check_pointwise(kBackward, input, values, std::nullopt, s, execution);
-  check_grad_output(kBackward, grad_output, input, s);
-}
-
 // A gradient that is not asked for is empty.
 Gradients backward_cpu(const Tensor& grad_output, const Tensor& input, const Tensor& values,
                        const Tensor& row_offsets, const Tensor& columns,
                        const Tensor& column_offsets, const Tensor& rows, const Tensor& order,
                        bool to_input, bool to_values, std::string_view execution) {
   Structure s{row_offsets, columns, column_offsets, rows, order};
-  check_backward(grad_output, input, values, s, execution);
+  check_pointwise_backward(grad_output, input, values, s, execution);
   s = contiguous(s);
   check_edges(kBackward, s);
   const Execution resolved = resolve_execution(execution, density(s));
@@ -95,25 +84,16 @@ Gradients backward_any(const Tensor& grad_output, const Tensor& input, const Ten
                        const Tensor& column_offsets, const Tensor& rows, const Tensor& order,
                        bool to_input, bool to_values, std::string_view execution) {
   const Structure s{row_offsets, columns, column_offsets, rows, order};
-  check_backward(grad_output, input, values, s, execution);
-  Tensor grad_input = at::empty({0}, input.options());
-  Tensor grad_values = at::empty({0}, values.options());
-  if (to_input) {
-    const Tensor weight = edge_matrix(values, row_offsets, columns, input.size(1));
-    grad_input = as_output(at::matmul(weight.t(), in_maps(grad_output)), input);
-  }
-  if (to_values) {
-    grad_values = edge_values(grad_of_candidates(grad_output, input), row_offsets, columns);
-  }
-  return {grad_input, grad_values};
+  check_pointwise_backward(grad_output, input, values, s, execution);
+  return composed_backward(grad_output, input, values, s, to_input, to_values);
 }
 
 Gradients backward_meta(const Tensor& grad_output, const Tensor& input, const Tensor& values,
                         const Tensor& row_offsets, const Tensor& columns,
                         const Tensor& column_offsets, const Tensor& rows, const Tensor& order,
                         bool to_input, bool to_values, std::string_view execution) {
-  check_backward(grad_output, input, values, {row_offsets, columns, column_offsets, rows, order},
-                 execution);
+  check_pointwise_backward(grad_output, input, values,
+                           {row_offsets, columns, column_offsets, rows, order}, execution);
   return {to_input ? at::empty_symint(input.sym_sizes(), input.options())
                    : at::empty({0}, input.options()),
           to_values ? at::empty_symint(values.sym_sizes(), values.options())

@@ -15,6 +15,15 @@ __device__ inline int warp() { return threadIdx.x / kWarp; }
 // The lanes below one's own, as a mask.
 __device__ inline uint32_t lanes_below() { return (1u << lane()) - 1; }
 
+// The sum of the `value`s of all lanes, the same on each.
+template <typename T>
+__device__ T warp_sum(T value) {
+  for (int step = kWarp / 2; step > 0; step /= 2) {
+    value += __shfl_xor_sync(kAllLanes, value, step);
+  }
+  return value;
+}
+
 // The sum of the `value`s of the lanes below one's own.
 template <typename T>
 __device__ T warp_sum_below(T value) {

@@ -143,7 +143,7 @@ Op sparse_row(const std::string& name, const std::string& execution) {
   const bool lines = name == "sparse_linear";
   Op op{.name = name,
         .gradient = Gradient::kDerivative,
-        .launches_kernels = false,
+        .launches_kernels = execution == "sparse",
         .any_threads = execution == "sparse",
         .sums = true};
   op.reference = [lines](const Values& a) -> Values {
@@ -183,7 +183,7 @@ Op sparse_row(const std::string& name, const std::string& execution) {
 Op sparse_backward_row(const std::string& execution) {
   Op op{.name = "sparse_pointwise_backward",
         .gradient = Gradient::kDerivative,
-        .launches_kernels = false,
+        .launches_kernels = execution == "sparse",
         .any_threads = execution == "sparse",
         .sums = true};
   op.reference = [](const Values& a) -> Values {
@@ -240,7 +240,7 @@ Op wired_row(const std::string& name, const std::string& gradient, const std::st
   const bool lines = name == "wired_linear";
   Op op{.name = name,
         .gradient = gradient == "kept" ? Gradient::kDerivative : Gradient::kStraightThrough,
-        .launches_kernels = false,
+        .launches_kernels = execution == "sparse",
         .any_threads = execution == "sparse",
         .sums = true};
   op.reference = [lines](const Values& a) -> Values {

@@ -51,15 +51,15 @@ void PrintTo(const Op& op, std::ostream* out);
 // The op by its name, through the dispatcher.
 Values call(const Op& op, Values arguments);
 
-void check_values(const Op& op);     // of the reference, at every dtype; in InferenceMode too
-void check_layouts(const Op& op);    // any strides, offset and expansion: the same bits
-void check_gradients(const Op& op);  // of the reference, and by differences in float64
-void check_shapes(const Op& op);     // Meta: what the CPU gives, without its values
-void check_refusals(const Op& op);   // the message; in InferenceMode, on Meta and CUDA too
-void check_purity(const Op& op);     // changes no argument and returns none
-void check_determinism(
-    const Op& op);  // by threads; every output written in full
-void check_emulated_cuda(const Op& op);  // the bits of the CPU, in every order of threads
-void check_cuda(const Op& op);           // the same on a GPU, where there is one
+void check_values(const Op& op);       // of the reference, at every dtype; in InferenceMode too
+void check_layouts(const Op& op);      // any strides, offset and expansion: the same bits
+void check_gradients(const Op& op);    // of the reference, and by differences in float64
+void check_shapes(const Op& op);       // Meta: what the CPU gives, without its values
+void check_refusals(const Op& op);     // the message; in InferenceMode, on Meta and CUDA too
+void check_purity(const Op& op);       // changes no argument and returns none
+void check_determinism(const Op& op);  // by threads; every output written in full
+// The bits of the CPU, or of other sums close to its own; the same in every order of threads.
+void check_emulated_cuda(const Op& op);
+void check_cuda(const Op& op);  // the same on a GPU, where there is one
 
 }  // namespace rewire::test

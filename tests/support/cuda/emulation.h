@@ -94,6 +94,13 @@ inline void __syncwarp(uint32_t mask = 0xffff'ffff) {
 inline void __threadfence() {}
 
 template <typename T>
+T __shfl_sync(uint32_t mask, T value, int lane) {
+  namespace emulation = rewire::kernels::cuda::emulation;
+  const auto& values = emulation::exchange("__shfl_sync", mask, emulation::to_bits(value));
+  return emulation::from_bits<T>(values[lane % 32]);
+}
+
+template <typename T>
 T __shfl_xor_sync(uint32_t mask, T value, int lanes) {
   namespace emulation = rewire::kernels::cuda::emulation;
   const auto& values = emulation::exchange("__shfl_xor_sync", mask, emulation::to_bits(value));

@@ -1,0 +1,41 @@
+// The product of a sparse matrix and dense columns on a CUDA device, and the gradient of its edges.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/cuda/stream.h"
+
+namespace rewire::kernels::cuda {
+
+// Edges by target: those of target t are offsets[t] .. offsets[t + 1]. The weight of edge e is
+// values[order[e]], or values[e] where order is null.
+template <typename T>
+struct Edges {
+  int64_t num_targets = 0;
+  int64_t num_sources = 0;
+  const int32_t* offsets = nullptr;
+  const int32_t* sources = nullptr;
+  const int32_t* order = nullptr;
+  const T* values = nullptr;
+};
+
+// How maps [batch, channels, places] lie: contiguous. Neighbouring lanes take neighbouring places,
+// so that maps of fewer than 32 places waste lanes: their caller lays them out otherwise.
+struct Maps {
+  int64_t batch = 0;
+  int64_t places = 0;
+};
+
+// out[n, t, p] = (bias ? bias[t] : 0) + sum over edges e of t of weight_e source[n, sources[e], p],
+// in the order of the edges, in T. float or double.
+template <typename T>
+void sparse_product(const Edges<T>& edges, const Maps& maps, const T* source, const T* bias, T* out,
+                    const Stream& stream);
+
+// grad_values[e] = sum over n and p of grad[n, t, p] source[n, sources[e], p], each edge by one
+// warp, in an order that does not depend on the launch.
+template <typename T>
+void sparse_product_grad_edges(const Edges<T>& edges, const Maps& maps, const T* source,
+                               const T* grad, T* grad_values, const Stream& stream);
+
+}  // namespace rewire::kernels::cuda
