@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from contest import Case, Contest, Peer
 from networks import TrainingStep, data, evaluation, exported, weight_gradients, wirings
@@ -31,15 +31,24 @@ def cases(full: bool) -> Iterator[Case]:
     yield Case(("C11",), f"mobilenetv1 batch={BATCH}", shape, partial(build_evaluation, BATCH))
 
 
+def without_ties(like: Tensor) -> Tensor:
+    """Weights of different magnitudes, evenly spread. Among as many as there are, two at the threshold
+    are likely to be equal otherwise, and then each algorithm keeps another one."""
+    generator = torch.Generator().manual_seed(like.numel())
+    places = torch.randperm(like.numel(), generator=generator) + 1
+    signs = torch.randint(2, places.shape, generator=generator) * 2 - 1
+    return (signs * places.double() / like.numel() * 2.0**-5).to(like.dtype).view_as(like)
+
+
 def models(drifted: bool) -> tuple[nn.Module, MobileNetV1, MobileNetV1]:
     """Ours, and the published one by sort and by kthvalue, with the same weights."""
     ours = exported(CONFIG)
-    if drifted:
-        with torch.no_grad():
-            for block, graph in zip(BLOCKS, wirings(ours).values()):
-                inputs, outputs, _, depth = block
-                for i in range(1, depth):
-                    graph.weight[: i * outputs, inputs + (i - 1) * outputs :] *= 1e-3
+    with torch.no_grad():
+        for block, graph in zip(BLOCKS, wirings(ours).values()):
+            graph.weight.copy_(without_ties(graph.weight))
+            inputs, outputs, _, depth = block
+            for i in range(1, depth) if drifted else ():
+                graph.weight[: i * outputs, inputs + (i - 1) * outputs :] *= 1e-3
     sort, kthvalue = MobileNetV1(zero=zero_by_sort), MobileNetV1(zero=zero_by_kthvalue)
     for model in (sort, kthvalue):
         model.load_state_dict(ours.state_dict())
