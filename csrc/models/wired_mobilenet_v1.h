@@ -17,7 +17,7 @@ struct StageShape {
 //   1 - (1 - prune_rate)^2 (in out + (depth - 1) out^2) / ((in + (depth - 1) out) depth out)
 double stage_prune_rate(const StageShape& shape, double prune_rate);
 
-// A module [batch, in, h, w] -> [batch, out, h / stride, w / stride] with the published names:
+// A module [batch, in, h, w] -> [batch, out, h / stride, w / stride], rounded up; published names:
 // downsample.0, conv (where depth > 1), norm.{i}, graph. The rule's prune rate is the stage's own.
 torch::jit::Module wired_stage(const StageShape& shape, const WiringDescription& rule,
                                at::Generator& generator);
