@@ -1,5 +1,5 @@
 // wired_blocks: the blocks of a wired network that share one state. Contract: rewire.h.
-#include "ops/wired_blocks.h"
+#include "ops/wired_blocks_on.h"
 
 #include <ATen/core/LegacyTypeDispatch.h>
 #include <ATen/ops/empty.h>
@@ -17,32 +17,8 @@ using at::Tensor;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 using Given = std::optional<Tensor>;
-using Outputs = std::tuple<Tensor, Tensor, Tensor, Tensor>;
-using Gradients = std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor>;
-
-Outputs forward_cpu(const Tensor& input, const Tensor& weight, at::TensorList structure,
-                    const Tensor& depthwise, const Tensor& norm_weight, const Tensor& norm_bias,
-                    const Given& mean, const Given& variance, at::IntArrayRef ends,
-                    at::IntArrayRef targets, std::string_view norm, double eps,
-                    std::string_view gradient, std::string_view execution,
-                    const Given& gradient_rates, int64_t entry_stride) {
-  const BlocksArguments arguments{weight,    structure,      depthwise,   norm_weight, norm_bias,
-                                  ends,      targets,        norm,        eps,         gradient,
-                                  execution, gradient_rates, entry_stride};
-  check_wired_blocks(arguments, input, mean, variance);
-  const BlocksOutput results = wired_blocks_forward(
-      call_of(kWiredBlocks, arguments, input.size(1)), summable(input),
-      mean ? summable(*mean) : Tensor(), variance ? summable(*variance) : Tensor());
-  // Given statistics are an argument: no output may be one.
-  const bool given = norm == "given";
-  const Tensor none = at::empty({0}, results.state.options());
-  return {results.output.to(input.scalar_type()), given ? none : results.mean,
-          given ? none.clone() : results.variance, results.state};
-}
-
-at::ScalarType summing_dtype(const Tensor& tensor) {
-  return tensor.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
-}
+using Outputs = BlocksOutputs;
+using Gradients = BlocksGradientOutputs;
 
 Outputs forward_meta(const Tensor& input, const Tensor& weight, at::TensorList structure,
                      const Tensor& depthwise, const Tensor& norm_weight, const Tensor& norm_bias,
@@ -69,36 +45,6 @@ Outputs forward_meta(const Tensor& input, const Tensor& weight, at::TensorList s
                            options)};
 }
 
-// mean, variance and state are those that forward returned, or was given.
-Gradients backward_cpu(const Tensor& grad_output, const Tensor& weight, at::TensorList structure,
-                       const Tensor& depthwise, const Tensor& norm_weight, const Tensor& norm_bias,
-                       const Tensor& mean, const Tensor& variance, const Tensor& state,
-                       const Tensor& input, at::IntArrayRef ends, at::IntArrayRef targets,
-                       std::string_view norm, double eps, std::string_view gradient,
-                       std::string_view execution, const Given& gradient_rates,
-                       int64_t entry_stride) {
-  const BlocksArguments arguments{weight,    structure,      depthwise,   norm_weight, norm_bias,
-                                  ends,      targets,        norm,        eps,         gradient,
-                                  execution, gradient_rates, entry_stride};
-  check_wired_blocks_backward(arguments, grad_output, input);
-  const BlocksCall call = call_of(kWiredBlocksBackward, arguments, input.size(1));
-  const StateLayout layout(call, input);
-  const Tensor like = at::empty({0}, weight.options().dtype(summing_dtype(weight)));
-  check_shape(kWiredBlocksBackward, "state", state,
-              {layout.chunks, call.kept_channels(), layout.stride}, like);
-  std::vector<c10::SymInt> moments{call.parameters()};
-  if (norm == "instance") moments.insert(moments.begin(), layout.batch);
-  check_shape(kWiredBlocksBackward, "mean", summable(mean), moments, like);
-  check_shape(kWiredBlocksBackward, "variance", summable(variance), moments, like);
-  const BlocksGradients grads = wired_blocks_gradients(
-      call, summable(grad_output), entry_stride > 0 ? summable(input) : input, summable(mean),
-      summable(variance), state.contiguous());
-  const auto dtype = weight.scalar_type();
-  return {grads.input.to(dtype), grads.weight.to(dtype).view(weight.sizes()),
-          grads.depthwise.to(dtype).view(depthwise.sizes()), grads.norm_weight.to(dtype),
-          grads.norm_bias.to(dtype)};
-}
-
 Gradients backward_meta(const Tensor& grad_output, const Tensor& weight, at::TensorList structure,
                         const Tensor& depthwise, const Tensor& norm_weight, const Tensor& norm_bias,
                         const Tensor&, const Tensor&, const Tensor&, const Tensor& input,
@@ -122,7 +68,8 @@ Gradients call_backward(const Tensor& grad_output, const Tensor& weight, at::Ten
                         std::string_view norm, double eps, std::string_view gradient,
                         std::string_view execution, const Given& gradient_rates,
                         int64_t entry_stride) {
-  static const auto op = find_op<decltype(backward_cpu)>("rewire::wired_blocks_backward");
+  static const auto op =
+      find_op<decltype(backward_on<BlocksOnCpu>)>("rewire::wired_blocks_backward");
   return op.call(grad_output, weight, structure, depthwise, norm_weight, norm_bias, mean, variance,
                  state, input, ends, targets, norm, eps, gradient, execution, gradient_rates,
                  entry_stride);
@@ -235,11 +182,6 @@ Gradients backward_autograd(const Tensor& grad_output, const Tensor& weight,
   return {grads[0], grads[1], grads[2], grads[3], grads[4]};
 }
 
-void refuse(const c10::OperatorHandle& op, torch::jit::Stack*) {
-  TORCH_CHECK(false, op.operator_name().name.substr(sizeof("rewire::") - 1),
-              ": expected tensors on the CPU, got CUDA: it has no CUDA kernels in this version");
-}
-
 }  // namespace
 
 Outputs wired_blocks(const Tensor& input, const Tensor& weight, at::TensorList structure,
@@ -248,18 +190,14 @@ Outputs wired_blocks(const Tensor& input, const Tensor& weight, at::TensorList s
                      at::IntArrayRef targets, std::string_view norm, double eps,
                      std::string_view gradient, std::string_view execution,
                      const Given& gradient_rates, int64_t entry_stride) {
-  static const auto op = find_op<decltype(forward_cpu)>("rewire::wired_blocks");
+  static const auto op = find_op<decltype(forward_on<BlocksOnCpu>)>("rewire::wired_blocks");
   return op.call(input, weight, structure, depthwise, norm_weight, norm_bias, mean, variance, ends,
                  targets, norm, eps, gradient, execution, gradient_rates, entry_stride);
 }
 
 TORCH_LIBRARY_IMPL(rewire, CPU, m) {
-  m.impl("wired_blocks", forward_cpu);
-  m.impl("wired_blocks_backward", backward_cpu);
-}
-TORCH_LIBRARY_IMPL(rewire, CUDA, m) {
-  m.impl("wired_blocks", torch::CppFunction::makeFromBoxedFunction<&refuse>());
-  m.impl("wired_blocks_backward", torch::CppFunction::makeFromBoxedFunction<&refuse>());
+  m.impl("wired_blocks", forward_on<BlocksOnCpu>);
+  m.impl("wired_blocks_backward", backward_on<BlocksOnCpu>);
 }
 TORCH_LIBRARY_IMPL(rewire, Meta, m) {
   m.impl("wired_blocks", forward_meta);

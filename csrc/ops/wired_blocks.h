@@ -1,4 +1,4 @@
-// wired_blocks on the CPU: what its op hands to the loops over images and blocks.
+// wired_blocks: what its op hands to what computes it on a device.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -70,6 +70,7 @@ struct BlocksCall {
   Execution execution = Execution::kSparse;
   // [channels]: of the gradient of candidates that are not in use; none: all of it
   std::optional<at::Tensor> gradient_rates;
+  bool edges_alone = false;  // all rates are 0
 
   int64_t num_blocks() const { return static_cast<int64_t>(blocks.size()); }
   int64_t channels() const { return weight.size(0); }
@@ -91,8 +92,9 @@ struct BlocksCall {
   }
 };
 
-// Checked arguments, in the dtype that is summed in.
-BlocksCall call_of(const char* op, const BlocksArguments& arguments, int64_t in_channels);
+// Checked arguments, in the dtype that is summed in. The edges are trusted, and the execution is
+// dense until a device has resolved it.
+BlocksCall call_of(const BlocksArguments& arguments, int64_t in_channels);
 
 // The side of a map behind a convolution of that stride: side / stride, rounded up.
 template <typename Int>
@@ -114,6 +116,7 @@ struct StateLayout {
   StateLayout(const BlocksCall& call, const at::Tensor& input);
   StateLayout(int64_t batch, int64_t height, int64_t width);
   int64_t places() const { return height * width; }
+  bool is_empty() const { return batch == 0 || places() == 0; }
   int64_t images_of(int64_t chunk) const { return std::min(images, batch - chunk * images); }
 };
 
@@ -125,9 +128,6 @@ struct BlocksOutput {
   at::Tensor variance;
   at::Tensor state;
 };
-// mean, variance: given statistics, else undefined.
-BlocksOutput wired_blocks_forward(const BlocksCall& call, const at::Tensor& input,
-                                  const at::Tensor& mean, const at::Tensor& variance);
 
 struct BlocksGradients {
   at::Tensor input;
@@ -136,9 +136,24 @@ struct BlocksGradients {
   at::Tensor norm_weight;
   at::Tensor norm_bias;
 };
-// input: of an entry, else its channels alone are read.
-BlocksGradients wired_blocks_gradients(const BlocksCall& call, const at::Tensor& grad_output,
-                                       const at::Tensor& input, const at::Tensor& mean,
-                                       const at::Tensor& variance, const at::Tensor& state);
+
+// Shapes of the statistics that a call takes, and of its results where there is no image or place.
+std::vector<int64_t> moments_of(const BlocksCall& call, int64_t batch);
+BlocksOutput empty_output(const BlocksCall& call, const at::Tensor& input);
+BlocksGradients zero_gradients(const BlocksCall& call, const at::Tensor& input,
+                               const at::Tensor& grad_output);
+
+// What differs between devices. There is at least one image and place.
+struct BlocksOnCpu {
+  // Checks the edges, where there are any, and sets the execution.
+  static void resolve(const char* op, std::string_view execution, BlocksCall& call);
+  // mean, variance: given statistics, else undefined.
+  static BlocksOutput forward(const BlocksCall& call, const at::Tensor& input,
+                              const at::Tensor& mean, const at::Tensor& variance);
+  // input: of an entry, else its sizes alone are read.
+  static BlocksGradients backward(const BlocksCall& call, const at::Tensor& grad_output,
+                                  const at::Tensor& input, const at::Tensor& mean,
+                                  const at::Tensor& variance, const at::Tensor& state);
+};
 
 }  // namespace rewire::ops

@@ -381,17 +381,10 @@ class Backward {
 
 }  // namespace
 
-BlocksGradients wired_blocks_gradients(const BlocksCall& call, const Tensor& grad_output,
-                                       const Tensor& input, const Tensor& mean,
-                                       const Tensor& variance, const Tensor& state) {
+BlocksGradients BlocksOnCpu::backward(const BlocksCall& call, const Tensor& grad_output,
+                                      const Tensor& input, const Tensor& mean,
+                                      const Tensor& variance, const Tensor& state) {
   const StateLayout layout(call, input);
-  const auto options = grad_output.options();
-  if (layout.batch == 0 || layout.places() == 0) {
-    const int64_t count = call.parameters();
-    return {at::zeros(input.sizes(), options), at::zeros(call.weight.sizes(), options),
-            at::zeros({count, kernels::kTaps}, options), at::zeros({count}, options),
-            at::zeros({count}, options)};
-  }
   return AT_DISPATCH_FLOATING_TYPES(grad_output.scalar_type(), "wired_blocks_backward", [&] {
     return Backward<scalar_t>(call, layout, grad_output, input, mean, variance, state).run();
   });

@@ -1,8 +1,12 @@
-// What wired_blocks refuses, and a call as its loops take it.
+// What wired_blocks refuses, and a call as a device takes it.
+#include <ATen/ops/empty.h>
+#include <ATen/ops/full.h>
 #include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
 #include <c10/util/Exception.h>
 
 #include <algorithm>
+#include <limits>
 
 #include "kernels/cpu/sparse_product.h"
 #include "ops/check.h"
@@ -80,16 +84,6 @@ void check_common(const char* op, const BlocksArguments& a, const Tensor& input)
               ", height, width], got ", input.sym_sizes());
 }
 
-// Of the candidates that the blocks read.
-double density(const BlocksCall& call) {
-  double edges = 0, readable = 0;
-  for (const Block& block : call.blocks) {
-    call.edges_of(block).for_each([&](int64_t, int64_t, int64_t) { ++edges; });
-    readable += double(call.sent(block)) * double(block.size);
-  }
-  return edges / readable;
-}
-
 }  // namespace
 
 StateLayout::StateLayout(int64_t batch, int64_t height, int64_t width)
@@ -142,7 +136,7 @@ int64_t BlocksCall::largest_block() const {
   return largest;
 }
 
-BlocksCall call_of(const char* op, const BlocksArguments& a, int64_t in_channels) {
+BlocksCall call_of(const BlocksArguments& a, int64_t in_channels) {
   BlocksCall call{.weight = summable(a.weight).flatten(1).detach(),
                   .structure = std::nullopt,
                   .depthwise = summable(a.depthwise).flatten(1),
@@ -155,7 +149,8 @@ BlocksCall call_of(const char* op, const BlocksArguments& a, int64_t in_channels
                                                      : Statistics::kGiven,
                   .eps = a.eps,
                   .execution = Execution::kDense,
-                  .gradient_rates = std::nullopt};
+                  .gradient_rates = std::nullopt,
+                  .edges_alone = a.gradient == "kept"};
   const int64_t unread = call.weight.size(1) - call.parameters();
   const int64_t entry = a.entry_stride > 0 ? in_channels : 0;
   if (a.entry_stride > 0) call.blocks.push_back({.size = entry, .column = unread});
@@ -170,13 +165,34 @@ BlocksCall call_of(const char* op, const BlocksArguments& a, int64_t in_channels
   if (a.structure.empty()) return call;  // every candidate: there is nothing to leave out
   call.structure =
       contiguous({a.structure[0], a.structure[1], a.structure[2], a.structure[3], a.structure[4]});
-  check_edges(op, *call.structure);
-  call.execution = resolve_execution(a.execution, density(call));
   if (a.gradient_rates) call.gradient_rates = summable(*a.gradient_rates);
-  if (a.gradient == "kept") {
+  if (call.edges_alone) {
     call.gradient_rates = at::zeros({call.channels()}, call.weight.options());
   }
   return call;
+}
+
+std::vector<int64_t> moments_of(const BlocksCall& call, int64_t batch) {
+  if (call.statistics == Statistics::kInstance) return {batch, call.parameters()};
+  return {call.parameters()};
+}
+
+BlocksOutput empty_output(const BlocksCall& call, const Tensor& input) {
+  constexpr double kNoMean =
+      std::numeric_limits<double>::quiet_NaN();  // of nothing, as torch has it
+  const StateLayout layout(call, input);
+  const auto options = call.weight.options();
+  const auto moments = at::full(moments_of(call, layout.batch), kNoMean, options);
+  return {at::empty({layout.batch, call.outputs(), layout.height, layout.width}, options), moments,
+          moments.clone(),
+          at::zeros({layout.chunks, call.kept_channels(), layout.stride}, options)};
+}
+
+BlocksGradients zero_gradients(const BlocksCall& call, const Tensor& input,
+                               const Tensor& grad_output) {
+  return {at::zeros(input.sizes(), grad_output.options()), at::zeros_like(call.weight),
+          at::zeros_like(call.depthwise), at::zeros_like(call.norm_weight),
+          at::zeros_like(call.norm_bias)};
 }
 
 }  // namespace rewire::ops

@@ -3,13 +3,11 @@
 // blocks are the outer loop.
 #include <ATen/Dispatch.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/full.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/Parallel.h>
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "ops/wired_blocks_steps.h"
 
@@ -17,9 +15,6 @@ namespace rewire::ops {
 namespace {
 
 using at::Tensor;
-
-// The mean of nothing, as torch has it.
-constexpr double kNoMean = std::numeric_limits<double>::quiet_NaN();
 
 // Room that a thread computes with.
 template <typename T>
@@ -224,24 +219,34 @@ class Forward {
   std::vector<Workspace<T>> workspaces_;
 };
 
+// Of the candidates that the blocks read.
+double density(const BlocksCall& call) {
+  double edges = 0, readable = 0;
+  for (const Block& block : call.blocks) {
+    call.edges_of(block).for_each([&](int64_t, int64_t, int64_t) { ++edges; });
+    readable += double(call.sent(block)) * double(block.size);
+  }
+  return edges / readable;
+}
+
 }  // namespace
 
-BlocksOutput wired_blocks_forward(const BlocksCall& call, const Tensor& input, const Tensor& mean,
+void BlocksOnCpu::resolve(const char* op, std::string_view execution, BlocksCall& call) {
+  if (!call.structure) return;
+  check_edges(op, *call.structure);
+  call.execution = resolve_execution(execution, density(call));
+}
+
+BlocksOutput BlocksOnCpu::forward(const BlocksCall& call, const Tensor& input, const Tensor& mean,
                                   const Tensor& variance) {
   const StateLayout layout(call, input);
   const auto options = input.options();
-  const std::vector<int64_t> moments = call.statistics == Statistics::kInstance
-                                           ? std::vector<int64_t>{layout.batch, call.parameters()}
-                                           : std::vector<int64_t>{call.parameters()};
+  const bool given = call.statistics == Statistics::kGiven;
+  const auto moments = moments_of(call, layout.batch);
   BlocksOutput results{
       at::empty({layout.batch, call.outputs(), layout.height, layout.width}, options),
-      call.statistics == Statistics::kGiven ? mean : at::full(moments, kNoMean, options),
-      call.statistics == Statistics::kGiven ? variance : at::full(moments, kNoMean, options),
+      given ? mean : at::empty(moments, options), given ? variance : at::empty(moments, options),
       at::empty({layout.chunks, call.kept_channels(), layout.stride}, options)};
-  if (input.size(0) == 0 || layout.places() == 0) {
-    results.state.zero_();
-    return results;
-  }
   AT_DISPATCH_FLOATING_TYPES(input.scalar_type(), "wired_blocks",
                              [&] { Forward<scalar_t>(call, layout, input, results).run(); });
   return results;

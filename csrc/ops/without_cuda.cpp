@@ -14,7 +14,8 @@ void refuse(const c10::OperatorHandle& op, torch::jit::Stack*) {
 }  // namespace
 
 TORCH_LIBRARY_IMPL(rewire, CUDA, m) {
-  for (const char* op : {"select", "strongest_mask", "keep_strongest", "targeted_dropout_mask"}) {
+  for (const char* op : {"select", "strongest_mask", "keep_strongest", "targeted_dropout_mask",
+                         "wired_blocks", "wired_blocks_backward"}) {
     m.impl(op, torch::CppFunction::makeFromBoxedFunction<&refuse>());
   }
 }

@@ -7,14 +7,17 @@
 
 namespace rewire::kernels::cuda {
 
-// Edges by target: those of target t are offsets[t] .. offsets[t + 1]. The weight of edge e is
-// values[order[e]], or values[e] where order is null.
+// Edges by target: those of target t are offsets[t] .. offsets[t + 1], their sources ascending. The
+// weight of edge e is values[order[e]], or values[e] where order is null. Of these, the ones in a
+// rectangle of the matrix: its targets and sources are counted from its corner.
 template <typename T>
 struct Edges {
+  int64_t first_target = 0;
   int64_t num_targets = 0;
+  int64_t first_source = 0;
   int64_t num_sources = 0;
-  const int32_t* offsets = nullptr;
-  const int32_t* sources = nullptr;
+  const int32_t* offsets = nullptr;  // [targets of the whole matrix + 1]
+  const int32_t* sources = nullptr;  // [edges of the whole matrix]
   const int32_t* order = nullptr;
   const T* values = nullptr;
 };
@@ -26,14 +29,20 @@ struct Maps {
   int64_t places = 0;
 };
 
-// out[n, t, p] = (bias ? bias[t] : 0) + sum over edges e of t of weight_e source[n, sources[e], p],
-// in the order of the edges, in T. float or double.
+// out[n, t, p] = start + sum over edges e of t of weight_e source[n, source of e, p], in the order
+// of the edges, in T, where start is out[n, t, p] itself, or else bias[t], or 0 without a bias.
+// float or double.
 template <typename T>
-void sparse_product(const Edges<T>& edges, const Maps& maps, const T* source, const T* bias, T* out,
-                    const Stream& stream);
+struct Start {
+  const T* bias = nullptr;
+  bool is_out = false;
+};
+template <typename T>
+void sparse_product(const Edges<T>& edges, const Maps& maps, const T* source, const Start<T>& start,
+                    T* out, const Stream& stream);
 
-// grad_values[e] = sum over n and p of grad[n, t, p] source[n, sources[e], p], each edge by one
-// warp, in an order that does not depend on the launch.
+// grad_values[e] = sum over n and p of grad[n, t, p] source[n, source of e, p] for the edges e of
+// the rectangle, each by one warp, in an order that does not depend on the launch.
 template <typename T>
 void sparse_product_grad_edges(const Edges<T>& edges, const Maps& maps, const T* source,
                                const T* grad, T* grad_values, const Stream& stream);

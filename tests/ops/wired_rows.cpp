@@ -465,8 +465,7 @@ std::vector<Refusal> refused_blocks() {
 Op blocks_row(const std::string& norm, const std::string& gradient, const std::string& execution) {
   Op op{.name = "wired_blocks",
         .gradient = gradient == "kept" ? Gradient::kDerivative : Gradient::kStraightThrough,
-        .launches_kernels = false,
-        .on_cuda = false,
+        .launches_kernels = execution == "sparse",
         .steps = 20,  // a norm divides by what may be small
         .untold = 1,  // the state
         .any_threads = execution == "sparse",

@@ -103,9 +103,25 @@ std::vector<Tensor> some_weights(const Values& outputs, uint64_t seed) {
   auto generator = at::make_generator<at::CPUGeneratorImpl>(seed);
   std::vector<Tensor> weights;
   for (const Tensor& t : tensors(outputs)) {
-    weights.push_back(at::randn(t.sizes(), generator, at::kDouble).to(t.scalar_type()));
+    weights.push_back(at::randn(t.sizes(), generator, at::kDouble).to(t.options()));
   }
   return weights;
+}
+
+// Those of a call with arguments in float64.
+std::vector<Tensor> gradients_of(const Op& op, const Values& arguments) {
+  const Values variables = leaves(arguments);
+  const Values outputs = call(op, variables);
+  return gradients(outputs, variables, some_weights(outputs, 1));
+}
+
+void expect_gradients(const Op& op, const std::vector<Tensor>& actual,
+                      const std::vector<Tensor>& expected) {
+  ASSERT_EQ(actual.size(), expected.size());
+  for (size_t i = 0; i < actual.size(); ++i) {
+    EXPECT_TRUE(close(actual[i], expected[i], op.sums ? op.steps * rounding(at::kDouble) : 0))
+        << "gradient of input " << i;
+  }
 }
 
 // d sum(f(x) * weights) / dx by differences, in float64.
@@ -206,11 +222,7 @@ void check_gradients(const Op& op) {
     const auto weights = some_weights(outputs, 1);
     const auto grads = gradients(outputs, variables, weights);
     const auto expected_grads = gradients(expected, variables, weights);
-    for (size_t i = 0; i < grads.size(); ++i) {
-      EXPECT_TRUE(
-          close(grads[i], expected_grads[i], op.sums ? op.steps * rounding(at::kDouble) : 0))
-          << "gradient of input " << i;
-    }
+    expect_gradients(op, grads, expected_grads);
     if (op.gradient == Gradient::kDerivative && tensors(sample.arguments)[0].numel() < 1000) {
       expect_derivative(op, sample.arguments);
     }
@@ -303,13 +315,16 @@ void check_emulated_cuda(const Op& op) {
       expect_same_bits(emulated(arguments, Order::kForward), results);
       expect_same_bits(emulated(map_tensors(arguments, scattered), Order::kBackward), results);
     }
+    if (op.gradient == Gradient::kNone || sample.large) return;
+    const auto expected = gradients_of(op, sample.arguments);
+    const OnEmulation emulation(Order::kShuffled, 7);
+    expect_gradients(op, gradients_of(op, sample.arguments), expected);
   });
   at::globalContext().setDeterministicAlgorithms(false, false);
   EXPECT_EQ(launches > 0, op.launches_kernels);
 }
 
 void check_cuda(const Op& op) {
-  if (!op.on_cuda) GTEST_SKIP() << "on the CPU alone";
   if (!REWIRE_WITH_CUDA) GTEST_SKIP() << "built without CUDA kernels";
   if (!gpu_is_here()) GTEST_SKIP() << "no GPU";
   for_each_sample_and_dtype(op, [&](const Values& arguments) {
@@ -323,6 +338,11 @@ void check_cuda(const Op& op) {
       expect_on_cpu(call(op, on_gpu));
     }
     expect_on_cpu(call(op, map_tensors(on_gpu, scattered)));
+    if (op.gradient == Gradient::kNone || tensors(arguments)[0].scalar_type() != at::kDouble)
+      return;
+    auto on_cpu = gradients_of(op, on_gpu);
+    for (Tensor& gradient : on_cpu) gradient = gradient.cpu();
+    expect_gradients(op, on_cpu, gradients_of(op, arguments));
   });
 }
 

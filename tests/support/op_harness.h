@@ -35,7 +35,6 @@ struct Op {
   std::string name;  // without "rewire::"
   Gradient gradient = Gradient::kNone;
   bool launches_kernels = true;  // on CUDA, kernels of ours; or else torch's alone
-  bool on_cuda = true;           // or on the CPU alone
   int steps = 1;                 // of rounding, where results are sums of sums
   int untold = 0;                // last results that the reference does not give
   bool any_threads = true;       // the same bits at every number of threads, or at each
@@ -58,7 +57,8 @@ void check_shapes(const Op& op);       // Meta: what the CPU gives, without its 
 void check_refusals(const Op& op);     // the message; in InferenceMode, on Meta and CUDA too
 void check_purity(const Op& op);       // changes no argument and returns none
 void check_determinism(const Op& op);  // by threads; every output written in full
-// The bits of the CPU, or of other sums close to its own; the same in every order of threads.
+// The bits of the CPU, or of other sums close to its own; the same in every order of threads. And
+// the gradients.
 void check_emulated_cuda(const Op& op);
 void check_cuda(const Op& op);  // the same on a GPU, where there is one
 

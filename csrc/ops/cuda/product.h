@@ -1,0 +1,44 @@
+// Products of maps with the edges of a layer on a CUDA device, which sparse_pointwise and
+// wired_blocks share. Nothing waits for the device.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <optional>
+#include <string_view>
+
+#include "ops/product.h"
+#include "ops/rewire.h"
+
+namespace rewire::ops::cuda {
+
+// `auto` becomes what should be faster for a layer of which `density` in [0, 1] is in use.
+Execution resolve_execution(std::string_view execution, double density, at::ScalarType dtype);
+
+// A rectangle of a layer's matrix.
+struct Part {
+  int64_t first_row = 0;
+  int64_t num_rows = 0;
+  int64_t first_column = 0;
+  int64_t num_columns = 0;
+};
+Part whole(const Structure& structure);
+
+// In all of these tensors are contiguous and float32 or float64; maps are [batch, channels, places]
+// of the rectangle's rows or columns.
+
+// out = bias + edges * source, or out += edges * source if `onto`; turned, by the transpose.
+struct Product {
+  const Structure& structure;
+  Part part;
+  bool turned = false;
+};
+void multiply(const Product& product, const at::Tensor& values, const at::Tensor& source,
+              const std::optional<at::Tensor>& bias, bool onto, const at::Tensor& out);
+
+// grad_values[e] = sum over batch and places of grad[., row of e, .] source[., column of e, .], of
+// the edges in the rectangle; others keep theirs.
+void grad_edges(const Structure& structure, const Part& part, const at::Tensor& source,
+                const at::Tensor& grad, const at::Tensor& grad_values);
+
+}  // namespace rewire::ops::cuda
