@@ -6,9 +6,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
-#include "ops/check.h"
 #include "ops/dispatch.h"
-#include "ops/pointwise.h"
 
 namespace rewire::ops {
 namespace {

@@ -70,7 +70,7 @@ struct BlocksCall {
   Execution execution = Execution::kSparse;
   // [channels]: of the gradient of candidates that are not in use; none: all of it
   std::optional<at::Tensor> gradient_rates;
-  bool edges_alone = false;  // all rates are 0
+  bool edges_alone = false;  // all rates are 0: no other candidate has a gradient
 
   int64_t num_blocks() const { return static_cast<int64_t>(blocks.size()); }
   int64_t channels() const { return weight.size(0); }
@@ -79,6 +79,12 @@ struct BlocksCall {
   int64_t sent(const Block& block) const { return channels() - block.target; }
   int64_t largest_block() const;
   bool is_entry(int64_t block) const { return block == 0 && entry_stride > 0; }
+  // The candidates in use, 0 in the place of others, [channels, columns].
+  at::Tensor used() const;
+  // What a block has of a matrix [channels, columns].
+  at::Tensor part_of(const Block& block, const at::Tensor& matrix) const {
+    return matrix.narrow(0, block.target, sent(block)).narrow(1, block.column, block.size);
+  }
   // Of an entry alone nothing is kept.
   int64_t kept_channels() const { return is_entry(num_blocks() - 1) ? 0 : channels(); }
   // Of the structure: by output, targets are the channels that a block sends to.
@@ -143,11 +149,11 @@ BlocksOutput empty_output(const BlocksCall& call, const at::Tensor& input);
 BlocksGradients zero_gradients(const BlocksCall& call, const at::Tensor& input,
                                const at::Tensor& grad_output);
 
-// What differs between devices. There is at least one image and place.
+// What differs between devices.
 struct BlocksOnCpu {
   // Checks the edges, where there are any, and sets the execution.
   static void resolve(const char* op, std::string_view execution, BlocksCall& call);
-  // mean, variance: given statistics, else undefined.
+  // There is an image and a place at least. mean, variance: given statistics, else undefined.
   static BlocksOutput forward(const BlocksCall& call, const at::Tensor& input,
                               const at::Tensor& mean, const at::Tensor& variance);
   // input: of an entry, else its sizes alone are read.

@@ -136,6 +136,13 @@ int64_t BlocksCall::largest_block() const {
   return largest;
 }
 
+Tensor BlocksCall::used() const {
+  if (!structure) return weight;
+  const auto& [row_offsets, columns, column_offsets, rows, order] = *structure;
+  return edge_matrix(edge_values(weight, row_offsets, columns), row_offsets, columns,
+                     weight.size(1));
+}
+
 BlocksCall call_of(const BlocksArguments& a, int64_t in_channels) {
   BlocksCall call{.weight = summable(a.weight).flatten(1).detach(),
                   .structure = std::nullopt,
@@ -149,8 +156,7 @@ BlocksCall call_of(const BlocksArguments& a, int64_t in_channels) {
                                                      : Statistics::kGiven,
                   .eps = a.eps,
                   .execution = Execution::kDense,
-                  .gradient_rates = std::nullopt,
-                  .edges_alone = a.gradient == "kept"};
+                  .gradient_rates = std::nullopt};
   const int64_t unread = call.weight.size(1) - call.parameters();
   const int64_t entry = a.entry_stride > 0 ? in_channels : 0;
   if (a.entry_stride > 0) call.blocks.push_back({.size = entry, .column = unread});
@@ -166,7 +172,8 @@ BlocksCall call_of(const BlocksArguments& a, int64_t in_channels) {
   call.structure =
       contiguous({a.structure[0], a.structure[1], a.structure[2], a.structure[3], a.structure[4]});
   if (a.gradient_rates) call.gradient_rates = summable(*a.gradient_rates);
-  if (call.edges_alone) {
+  if (a.gradient == "kept") {
+    call.edges_alone = true;
     call.gradient_rates = at::zeros({call.channels()}, call.weight.options());
   }
   return call;

@@ -32,12 +32,7 @@ class BlockEdges {
   BlockEdges(const BlocksCall& call, int64_t stride, Direction direction)
       : call_(call), direction_(direction) {
     if (call.execution == Execution::kDense) {
-      const at::Tensor weight = call.weight;
-      dense_ = call.structure
-                   ? edge_matrix(
-                         edge_values(weight, call.structure->row_offsets, call.structure->columns),
-                         call.structure->row_offsets, call.structure->columns, weight.size(1))
-                   : weight;
+      dense_ = call.used();
       return;
     }
     streams_.resize(call.num_blocks());
@@ -59,8 +54,7 @@ class BlockEdges {
     const bool forward = direction_ == Direction::kForward;
     const Block& block = call_.blocks[index];
     const int64_t sent = call_.sent(block);
-    const at::Tensor weight =
-        dense_.narrow(0, block.target, sent).narrow(1, block.column, block.size);
+    const at::Tensor weight = call_.part_of(block, dense_);
     at::Tensor to = matrix_of(target, forward ? sent : block.size, num_columns, stride);
     const at::Tensor from = matrix_of(source, forward ? block.size : sent, num_columns, stride);
     to.addmm_(forward ? weight : weight.t(), from, start == kernels::Start::kTarget ? 1 : 0);

@@ -45,7 +45,7 @@ __device__ Range edges_of(const Edges<T>& edges, int64_t target) {
 
 template <typename T>
 __global__ void __launch_bounds__(kThreads)
-    multiply(Edges<T> edges, Maps maps, const T* source, Start<T> start, T* out) {
+    multiply(Edges<T> edges, Maps maps, const T* source, const T* bias, bool accumulate, T* out) {
   const int64_t tiles = (maps.places + kColumns - 1) / kColumns;
   const int64_t work = static_cast<int64_t>(blockIdx.x) * kWarps + warp();
   if (work >= maps.batch * tiles * edges.num_targets) return;  // a whole warp
@@ -58,8 +58,8 @@ __global__ void __launch_bounds__(kThreads)
   T sums[kColumnsALane];
   for (int j = 0; j < kColumnsALane; ++j) {
     const int64_t column = first + j * kWarp;
-    const bool goes_on = start.is_out && column < maps.places;
-    sums[j] = goes_on ? to[column] : start.bias ? start.bias[target] : T{0};
+    sums[j] = bias ? bias[target] : T{0};
+    if (accumulate && column < maps.places) sums[j] = to[column];
   }
   const T* const maps_of_image = source + image * edges.num_sources * maps.places;
   const Range range = edges_of(edges, target);
@@ -119,12 +119,12 @@ __global__ void __launch_bounds__(kThreads)
 }  // namespace
 
 template <typename T>
-void sparse_product(const Edges<T>& edges, const Maps& maps, const T* source, const Start<T>& start,
-                    T* out, const Stream& stream) {
+void sparse_product(const Edges<T>& edges, const Maps& maps, const T* source, const T* bias,
+                    bool accumulate, T* out, const Stream& stream) {
   const int64_t tiles = (maps.places + kColumns - 1) / kColumns;
   const int64_t warps = maps.batch * tiles * edges.num_targets;
   launch(multiply<T>, (warps + kWarps - 1) / kWarps, kThreads, 0, stream.handle, edges, maps,
-         source, start, out);
+         source, bias, accumulate, out);
 }
 
 template <typename T>
@@ -135,9 +135,9 @@ void sparse_product_grad_edges(const Edges<T>& edges, const Maps& maps, const T*
          0, stream.handle, edges, maps, source, grad, grad_values);
 }
 
-template void sparse_product(const Edges<float>&, const Maps&, const float*, const Start<float>&,
+template void sparse_product(const Edges<float>&, const Maps&, const float*, const float*, bool,
                              float*, const Stream&);
-template void sparse_product(const Edges<double>&, const Maps&, const double*, const Start<double>&,
+template void sparse_product(const Edges<double>&, const Maps&, const double*, const double*, bool,
                              double*, const Stream&);
 template void sparse_product_grad_edges(const Edges<float>&, const Maps&, const float*,
                                         const float*, float*, const Stream&);

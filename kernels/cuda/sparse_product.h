@@ -7,9 +7,10 @@
 
 namespace rewire::kernels::cuda {
 
-// Edges by target: those of target t are offsets[t] .. offsets[t + 1], their sources ascending. The
-// weight of edge e is values[order[e]], or values[e] where order is null. Of these, the ones in a
-// rectangle of the matrix: its targets and sources are counted from its corner.
+// Of the edges of a matrix, those in a rectangle: targets from first_target on, sources from
+// first_source on; both are counted from there, as are bias and maps. The edges of the matrix's
+// target t are offsets[t] .. offsets[t + 1], their sources ascending. The weight of edge e is
+// values[order[e]], or values[e] where order is null.
 template <typename T>
 struct Edges {
   int64_t first_target = 0;
@@ -29,17 +30,12 @@ struct Maps {
   int64_t places = 0;
 };
 
-// out[n, t, p] = start + sum over edges e of t of weight_e source[n, source of e, p], in the order
-// of the edges, in T, where start is out[n, t, p] itself, or else bias[t], or 0 without a bias.
-// float or double.
+// out[n, t, p] = first + sum over edges e of t of weight_e source[n, source of e, p], in the order
+// of the edges, in T, float or double. first is what out holds, if `accumulate`; else bias[t], or 0
+// where bias is null.
 template <typename T>
-struct Start {
-  const T* bias = nullptr;
-  bool is_out = false;
-};
-template <typename T>
-void sparse_product(const Edges<T>& edges, const Maps& maps, const T* source, const Start<T>& start,
-                    T* out, const Stream& stream);
+void sparse_product(const Edges<T>& edges, const Maps& maps, const T* source, const T* bias,
+                    bool accumulate, T* out, const Stream& stream);
 
 // grad_values[e] = sum over n and p of grad[n, t, p] source[n, source of e, p] for the edges e of
 // the rectangle, each by one warp, in an order that does not depend on the launch.

@@ -48,6 +48,11 @@ TEST(OnCuda, EveryOpHasItsKernelOrDoesWithoutOrSaysSo) {
       continue;
     }
     ++kernels;
+    // A backward that stays on the CPU would be compared with itself.
+    const auto backward = c10::Dispatcher::singleton().findOp({name.name + "_backward", ""});
+    EXPECT_TRUE(!backward || !backward->hasKernelForDispatchKey(c10::DispatchKey::CPU) ||
+                backward->hasKernelForDispatchKey(c10::DispatchKey::PrivateUse1))
+        << name.name;
     const bool has_kernel = op.hasKernelForDispatchKey(c10::DispatchKey::CUDA);
     const bool is_composed =
         op.hasKernelForDispatchKey(c10::DispatchKey::CompositeExplicitAutograd);

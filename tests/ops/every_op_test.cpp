@@ -9,19 +9,17 @@
 #include <string>
 #include <vector>
 
+#include "rows.h"
 #include "support/op_harness.h"
 #include "support/reference.h"
-#include "wired_rows.h"
 
 namespace {
 
 using namespace rewire::test;
 using at::Tensor;
 
-Tensor drawn(at::IntArrayRef shape, uint64_t seed, bool normal = true) {
-  auto generator = at::make_generator<at::CPUGeneratorImpl>(seed);
-  return normal ? at::randn(shape, generator, at::kDouble)
-                : at::rand(shape, generator, at::kDouble);
+Tensor uniform(at::IntArrayRef shape, uint64_t seed) {
+  return at::rand(shape, at::make_generator<at::CPUGeneratorImpl>(seed), at::kDouble);
 }
 
 struct Weight {
@@ -191,7 +189,7 @@ Tensor left(const Values& a) {
 std::vector<Sample> dropouts(bool per_row, const Values& more) {
   return for_each_weight([&](const Tensor& weight, int64_t count) -> Values {
     const int64_t candidates = per_row ? count / std::max<int64_t>(weight.size(0), 1) : count;
-    Values arguments{weight, candidates, per_row, drawn(weight.sizes(), 10, false), 0.5};
+    Values arguments{weight, candidates, per_row, uniform(weight.sizes(), 10), 0.5};
     if (count % 2 == 0) arguments[3] = c10::IValue();
     arguments.insert(arguments.end(), more.begin(), more.end());
     return arguments;
@@ -200,7 +198,7 @@ std::vector<Sample> dropouts(bool per_row, const Values& more) {
 
 // Refusals of targeted_dropout and of its mask.
 std::vector<Refusal> refused_dropouts(const Values& more) {
-  const Tensor draws = drawn({2, 3}, 1, false);
+  const Tensor draws = uniform({2, 3}, 1);
   std::vector<Refusal> refusals = {
       {{kSmall, 7, false, draws, 0.5}, "targeted_dropout: expected candidates in [0, 6], got 7"},
       {{kSmall, 4, true, draws, 0.5}, "targeted_dropout: expected candidates in [0, 3], got 4"},
@@ -301,6 +299,7 @@ std::vector<Op> every_op() {
                           targeted_dropout_backward_row(),
                           random_mask_row()};
   for (const Op& op : wired_rows()) rows.push_back(op);
+  for (const Op& op : blocks_rows()) rows.push_back(op);
   return rows;
 }
 

@@ -19,10 +19,10 @@ double crossover(at::ScalarType dtype) {
   return 0.22;
 }
 
-// By output, or turned around: by input.
+// By output, or, transposed, by input.
 template <typename T>
-kernels::cuda::Edges<T> edges_of(const Structure& s, const Part& part, bool turned) {
-  if (turned) {
+kernels::cuda::Edges<T> edges_of(const Structure& s, const Part& part, bool transposed) {
+  if (transposed) {
     return {.first_target = part.first_column,
             .num_targets = part.num_columns,
             .first_source = part.first_row,
@@ -50,15 +50,15 @@ Part whole(const Structure& s) {
   return {.num_rows = s.row_offsets.numel() - 1, .num_columns = s.column_offsets.numel() - 1};
 }
 
-void multiply(const Product& product, const Tensor& values, const Tensor& source,
-              const std::optional<Tensor>& bias, bool onto, const Tensor& out) {
+void multiply(const Edges& edges, const Tensor& source, const std::optional<Tensor>& bias,
+              bool accumulate, const Tensor& out) {
   if (out.numel() == 0) return;
   AT_DISPATCH_FLOATING_TYPES(source.scalar_type(), "product", [&] {
-    auto edges = edges_of<scalar_t>(product.structure, product.part, product.turned);
-    edges.values = values.const_data_ptr<scalar_t>();
+    auto weighted = edges_of<scalar_t>(edges.structure, edges.part, edges.transposed);
+    weighted.values = edges.values.const_data_ptr<scalar_t>();
     kernels::cuda::sparse_product<scalar_t>(
-        edges, {out.size(0), out.size(2)}, source.const_data_ptr<scalar_t>(),
-        {.bias = bias ? bias->const_data_ptr<scalar_t>() : nullptr, .is_out = onto},
+        weighted, {out.size(0), out.size(2)}, source.const_data_ptr<scalar_t>(),
+        bias ? bias->const_data_ptr<scalar_t>() : nullptr, accumulate,
         out.mutable_data_ptr<scalar_t>(), stream_of(out));
   });
 }

@@ -24,17 +24,18 @@ struct Part {
 };
 Part whole(const Structure& structure);
 
-// In all of these tensors are contiguous and float32 or float64; maps are [batch, channels, places]
-// of the rectangle's rows or columns.
+// In all of these, tensors are contiguous and float32 or float64; maps are [batch, channels,
+// places] of the rectangle's rows or columns.
 
-// out = bias + edges * source, or out += edges * source if `onto`; turned, by the transpose.
-struct Product {
+struct Edges {
   const Structure& structure;
+  const at::Tensor& values;  // [edges]
   Part part;
-  bool turned = false;
+  bool transposed = false;
 };
-void multiply(const Product& product, const at::Tensor& values, const at::Tensor& source,
-              const std::optional<at::Tensor>& bias, bool onto, const at::Tensor& out);
+// out = bias + edges * source; or what out holds in the place of bias, if `accumulate`.
+void multiply(const Edges& edges, const at::Tensor& source, const std::optional<at::Tensor>& bias,
+              bool accumulate, const at::Tensor& out);
 
 // grad_values[e] = sum over batch and places of grad[., row of e, .] source[., column of e, .], of
 // the edges in the rectangle; others keep theirs.

@@ -17,8 +17,9 @@ using at::Tensor;
 using Bias = std::optional<Tensor>;
 
 bool is_sparse(std::string_view execution, const Structure& s, at::ScalarType dtype) {
-  const auto [row, rows, column, columns] = cuda::whole(s);
-  const double density = double(s.columns.numel()) / std::max(1.0, double(rows) * double(columns));
+  const cuda::Part part = cuda::whole(s);
+  const double candidates = double(part.num_rows) * double(part.num_columns);
+  const double density = double(s.columns.numel()) / std::max(1.0, candidates);
   return cuda::resolve_execution(execution, density, dtype) == Execution::kSparse;
 }
 
@@ -41,13 +42,13 @@ Tensor as_laid_out(const Tensor& maps, const Tensor& like) {
 }
 
 Tensor multiply(const Tensor& input, const Tensor& values, const Bias& bias, const Structure& s,
-                bool turned) {
-  const Tensor maps = laid_out(input);
+                bool transposed) {
+  const Tensor maps = laid_out(input), weights = summable(values);
   const cuda::Part part = cuda::whole(s);
   const Tensor out = at::empty(
-      {maps.size(0), turned ? part.num_columns : part.num_rows, maps.size(2)}, maps.options());
-  cuda::multiply({s, part, turned}, summable(values), maps, bias ? Bias(summable(*bias)) : Bias(),
-                 false, out);
+      {maps.size(0), transposed ? part.num_columns : part.num_rows, maps.size(2)}, maps.options());
+  cuda::multiply({s, weights, part, transposed}, maps, bias ? Bias(summable(*bias)) : Bias(), false,
+                 out);
   return as_laid_out(out, input);
 }
 

@@ -16,6 +16,8 @@
 #include <c10/core/DeviceGuard.h>
 #include <c10/core/impl/LocalDispatchKeySet.h>
 
+#include <algorithm>
+
 #include "ops/cuda/product.h"
 #include "ops/cuda/stream.h"
 #include "ops/wired_blocks_on.h"
@@ -32,7 +34,8 @@ Tensor turned(const Tensor& maps) { return maps.transpose(0, 1); }
 Tensor packed(const Tensor& state, const StateLayout& layout) {
   const int64_t channels = state.size(0), columns = layout.images * layout.places();
   const int64_t missing = layout.chunks * layout.images - layout.batch;
-  const Tensor maps = at::constant_pad_nd(state.flatten(2), {0, 0, 0, missing});
+  Tensor maps = state.flatten(2);
+  if (missing > 0) maps = at::constant_pad_nd(maps, {0, 0, 0, missing});
   Tensor out = at::zeros({layout.chunks, channels, layout.stride}, state.options());
   out.narrow(2, 0, columns).copy_(turned(maps.view({channels, layout.chunks, columns})));
   return out;
@@ -48,13 +51,10 @@ Tensor unpacked(const Tensor& state, const StateLayout& layout) {
 class Steps {
  public:
   Steps(const BlocksCall& call, const Tensor& input) : call_(call), layout_(call, input) {
-    if (call.structure) {
-      values_ = edge_values(call.weight, call.structure->row_offsets, call.structure->columns);
-    }
     if (call.execution == Execution::kDense) {
-      matrix_ = call.structure ? edge_matrix(values_, call.structure->row_offsets,
-                                             call.structure->columns, call.weight.size(1))
-                               : call.weight;
+      matrix_ = call.used();
+    } else {
+      values_ = edge_values(call.weight, call.structure->row_offsets, call.structure->columns);
     }
   }
 
@@ -73,19 +73,28 @@ class Steps {
     return maps.view({maps.size(0), layout_.batch * layout_.places()});
   }
 
-  // out = or += the block's edges * maps, or their transpose.
-  void multiply(const Block& block, bool transposed, const Tensor& maps, bool onto,
-                const Tensor& out) const {
-    const Tensor from = columns_of(maps);
-    Tensor to = columns_of(out);
-    if (call_.execution == Execution::kSparse) {
-      cuda::multiply({*call_.structure, part(block), transposed}, values_, from.unsqueeze(0),
-                     std::nullopt, onto, to.unsqueeze(0));
+  // to += the block's edges * z.
+  void send(const Block& block, const Tensor& z, const Tensor& to) const {
+    const Tensor from = columns_of(z);
+    Tensor sums = columns_of(to);
+    if (call_.execution == Execution::kDense) {
+      sums.addmm_(call_.part_of(block, matrix_), from);
       return;
     }
-    const Tensor edges =
-        matrix_.narrow(0, block.target, call_.sent(block)).narrow(1, block.column, block.size);
-    to.addmm_(transposed ? edges.t() : edges, from, onto ? 1 : 0);
+    cuda::multiply({*call_.structure, values_, part(block)}, from.unsqueeze(0), std::nullopt, true,
+                   sums.unsqueeze(0));
+  }
+  // From the gradient of what a block sent to that of z.
+  Tensor send_back(const Block& block, const Tensor& grad) const {
+    const Tensor from = columns_of(grad);
+    Tensor sums = at::empty({block.size, from.size(1)}, from.options());
+    if (call_.execution == Execution::kDense) {
+      at::mm_out(sums, call_.part_of(block, matrix_).t(), from);
+    } else {
+      cuda::multiply({*call_.structure, values_, part(block), true}, from.unsqueeze(0),
+                     std::nullopt, false, sums.unsqueeze(0));
+    }
+    return sums.view({block.size, layout_.batch, layout_.height, layout_.width});
   }
 
   // A block's part of tensors [..., parameters], to be broadcast over its maps.
@@ -116,7 +125,8 @@ class Steps {
     const int64_t stride = call_.is_entry(index) ? call_.entry_stride : 1;
     return {stride, stride};
   }
-  // ReLU and the depthwise convolution.
+  // The depthwise convolution: torch's own kernel but for a single channel, which goes to cuDNN,
+  // with torch's settings for it (TF32, determinism).
   Tensor convolve(int64_t index, const Tensor& rectified) const {
     const Block& block = call_.blocks[index];
     return turned(at::convolution(turned(rectified), taps(block), {}, stride(index), {1, 1}, {1, 1},
@@ -149,14 +159,14 @@ class Forward : Steps {
           call_.is_entry(i) ? turned(input) : state.narrow(0, block.channel, block.size);
       Tensor mean = of_block(all_means, block), variance = of_block(all_variances, block);
       if (!given) {
-        const auto moments_of_x = at::var_mean(x, shared(), 0, true);
+        const auto moments_of_x = at::var_mean(x, shared(), false, true);
         variance.copy_(std::get<0>(moments_of_x));
         mean.copy_(std::get<1>(moments_of_x));
       }
       const Tensor z = convolve(i, normalise(block, x, mean, variance).maps.relu_());
       Tensor to = state.narrow(0, block.target, call_.sent(block));
       if (is_last(i)) output = to = to.clone();  // the state holds what the blocks read
-      multiply(block, false, z, true, to);
+      send(block, z, to);
     }
     return {turned(output).contiguous(), all_means, all_variances,
             packed(state.narrow(0, 0, call_.kept_channels()), layout_)};
@@ -211,13 +221,12 @@ class Backward : Steps {
     const Tensor z = convolve(index, rectified);
     add_weight_gradient(block, z, grad);
 
-    Tensor of_z = at::empty_like(z);
-    multiply(block, true, grad, false, of_z);
+    const Tensor of_z = send_back(block, grad);
     const auto [of_rectified, of_taps, none] = at::convolution_backward(
         turned(of_z), turned(rectified), taps(block), at::OptionalIntArrayRef(), stride(index),
         {1, 1}, {1, 1}, false, {0, 0}, block.size, {true, true, false});
     of_taps_.narrow(0, block.parameter, block.size).copy_(of_taps.flatten(1));
-    const Tensor of_normed = turned(of_rectified) * (normed.maps > 0);
+    const Tensor of_normed = at::where(normed.maps > 0, turned(of_rectified), 0);
 
     // a = weight xhat + bias, xhat = (x - mean) / sqrt(variance + eps):
     //   dx = weight / sqrt(variance + eps) (da - sum(da) / count - xhat sum(da xhat) / count)
@@ -240,9 +249,7 @@ class Backward : Steps {
                        of_values_);
       if (call_.edges_alone) return;
     }
-    of_weight_.narrow(0, block.target, call_.sent(block))
-        .narrow(1, block.column, block.size)
-        .copy_(at::mm(to, from.t()));
+    call_.part_of(block, of_weight_).copy_(at::mm(to, from.t()));
   }
 
   // Edges in use have all of their gradient, other candidates that times their row's rate.
@@ -269,12 +276,10 @@ class Backward : Steps {
 struct BlocksOnCuda {
   static void resolve(const char*, std::string_view execution, BlocksCall& call) {
     if (!call.structure) return;
-    double readable = 0;
-    for (const Block& block : call.blocks) {
-      readable += double(call.sent(block)) * double(block.size);
-    }
+    // As if edges were spread evenly: which ones the blocks read only the device knows.
+    const double candidates = std::max<int64_t>(1, call.weight.numel());
     call.execution = cuda::resolve_execution(
-        execution, double(call.structure->columns.numel()) / readable, call.weight.scalar_type());
+        execution, double(call.structure->columns.numel()) / candidates, call.weight.scalar_type());
   }
 
   static BlocksOutput forward(const BlocksCall& call, const Tensor& input, const Tensor& mean,
