@@ -46,7 +46,8 @@ class Contest:
     """A case made ready.
 
     reference gives the results in float64; integers and truths have to agree exactly, floats within
-    TOLERANCE of the largest value, but for those that `loose` names with a tolerance of their own.
+    TOLERANCE of the largest value, but for those that `loose` names: of these the differences' norm
+    is within a tolerance of their own, of the values' norm.
     apart: what is timed beside it and shown on its own, as `<name>_ms`; one named `floor` sets the
     moonshot of peers that have none. memory: whether the peak of memory is measured.
     """
@@ -91,12 +92,22 @@ def worst_error(results: Results, reference: Results) -> float:
     return max(relative_error(tensor, reference[name]) for name, tensor in results.items())
 
 
+def norm_error(actual: Tensor, expected: Tensor) -> float:
+    """The norm of the differences over that of the values expected: a few that are off add little."""
+    if actual.shape != expected.shape:
+        return float("inf")
+    wanted = expected.detach().double()
+    difference = (actual.detach().double() - wanted).norm()
+    error = (difference / wanted.norm().clamp_min(1e-300)).item()
+    return error if error == error else float("inf")
+
+
 def compare(results: Results, reference: Results, loose: Mapping[str, float]) -> tuple[float, bool]:
     """The worst error of what is compared strictly, and whether everything is within its tolerance."""
     strict = {name: tensor for name, tensor in results.items() if name not in loose}
     error = worst_error(strict, reference)
     equal = error <= TOLERANCE and all(
-        relative_error(results[name], reference[name]) <= tolerance
+        norm_error(results[name], reference[name]) <= tolerance
         for name, tolerance in loose.items()
         if name in results
     )

@@ -23,7 +23,9 @@ from contest import Results, Way, worst_error
 
 ROOT = Path(__file__).resolve().parents[2]
 FEW = 2
-KINKS = 2e-2  # what gradients of a whole batch may differ by; a gradient that is wrong does by more
+# What gradients of a whole batch may differ by, in norm. A ReLU whose input rounds to the other side
+# of 0 changes those of its channel by some hundredths; a gradient that is wrong is so everywhere.
+KINKS = 2e-2
 NUDGE = 1e-6  # of images, several times what float32 rounds
 SMOOTH = 1e-4  # a change of gradients that is no jump, for such a nudge
 # Large enough for a step to move every weight, small enough for the wiring to stay where its

@@ -142,3 +142,13 @@ def test_the_report_is_written_and_a_wrong_result_is_the_status(
     assert (row["goal"], row["case"], row["against"]) == ("C7", "n=8 cold", "topk")
     assert row["shape"] == "2x4" and row["equal"] == (status == 0)
     assert row["ratio"] > 0 and row["spread"] >= 0
+
+
+def test_a_loose_comparison_takes_one_that_is_off_and_no_factor():
+    gradient = torch.randn(10_000, generator=torch.Generator().manual_seed(0))
+    expected = {"logits": torch.ones(1), "grad": gradient}
+    kink = gradient.clone()
+    kink[7] += 0.1 * kink.abs().max()
+    assert contest.compare(expected | {"grad": kink}, expected, {"grad": 0.02}) == (0, True)
+    assert not contest.compare(expected | {"grad": kink}, expected, {})[1]
+    assert not contest.compare(expected | {"grad": 1.05 * gradient}, expected, {"grad": 0.02})[1]
