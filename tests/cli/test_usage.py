@@ -1,8 +1,10 @@
 """Options, help, and experiments that are refused before anything is done."""
 
 import os
+import re
 
 import pytest
+from program import ROOT
 
 COMMANDS = ["train", "evaluate", "predict", "export", "check", "quickstart"]
 
@@ -112,3 +114,23 @@ def test_check_opens_no_data(rewire):
         "check", "small.yaml", "--data", "/nowhere",
         data="{kind: cifar10, root: absent, normalize: {mean: [0, 0, 0], std: [1, 1, 1]}}",
     ).check()
+
+
+def test_the_page_on_experiments_names_every_key_and_choice():
+    fields = (ROOT / "csrc/config/fields.h").read_text()
+    calls = re.findall(r'v\.(?:field|required|choice|sections?)\((.*?)\);', fields, re.DOTALL)
+    named = {word for call in calls for word in re.findall(r'"(\w+)"', call)}
+    assert len(named) > 60
+    page = re.sub(r"```.*?```", "", (ROOT / "configs/README.md").read_text(), flags=re.DOTALL)
+    written = {word for code in re.findall(r"`([^`]+)`", page) for word in re.findall(r"\w+", code)}
+    assert named - written == set()
+
+
+def test_the_page_on_experiments_shows_one_that_holds(rewire, tmp_path):
+    page = (ROOT / "configs/README.md").read_text()
+    example = page.split("```yaml\n")[1].split("```")[0]
+    assert "base: static-dnw.yaml" in example
+    file = tmp_path / "mine.yaml"
+    file.write_text(example.replace("static-dnw.yaml", str(ROOT / "configs/cifar10/static-dnw.yaml")))
+    out = rewire("check", file, "--data", tmp_path).out
+    assert "prune_rate: 0.99" in out and "milestones: [15, 23]" in out
