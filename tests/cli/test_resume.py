@@ -56,6 +56,25 @@ def test_the_turns_of_a_sampled_gradient_go_on(rewire):
     assert {"model.graph.turn", "model.graph.turn_of"} <= tensors(rewire, "run").keys()
 
 
+def test_a_network_of_several_wirings(rewire):
+    """Each has pictures, and turns of its own."""
+    settings = {
+        "model__kind": "wired_mobilenet_v1",
+        "model__wiring": "{kind: dnw, prune_rate: 0.9, gradient: {candidates: 0.5}}",
+        "training__batch_size": 256,
+        "training__optimizer": "{kind: sgd, lr: 0.05, momentum: 0.9}",
+        "training__pictures": "true",
+    }
+    rewire.train("run", **settings | {"training__epochs": 2}).check()
+    for epochs in (1, 2):
+        rewire.train("parts", **settings | {"training__epochs": epochs}).check()
+    assert_same(rewire, "parts", rewire)
+    graphs = [f"layers.{i}.graph" for i in range(5)]
+    assert {f"model.{graph}.turn_of" for graph in graphs} <= tensors(rewire, "run").keys()
+    pictures = {file.name for file in (rewire.folder / "run/wiring").iterdir()}
+    assert pictures == {f"{graph}_epoch_{epoch}.png" for graph in graphs for epoch in (0, 1)}
+
+
 @pytest.mark.parametrize("workers", [1, 4])
 def test_the_number_of_loader_threads_changes_nothing(rewire, whole, workers):
     rewire.train("run", data__workers=workers, **SETTINGS).check()
