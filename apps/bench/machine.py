@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+import processor
 import rewire
 import timing
 
@@ -46,7 +47,7 @@ def plain_executor() -> None:
 def describe() -> dict[str, object]:
     """The machine object of bench.json."""
     return {
-        "cpu": _cpu_name(),
+        "cpu": processor.name(),
         "cores": len(os.sched_getaffinity(0)),
         "threads": torch.get_num_threads(),
         "cores_used_by_others": _cores_used_by_others(),
@@ -86,11 +87,6 @@ def _module_version(name: str) -> str | None:
 def _found(pattern: str, text: str) -> str | None:
     match = re.search(pattern, text)
     return match.group(1) if match else None
-
-
-def _cpu_name() -> str:
-    name = _found(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
-    return name or platform.processor() or platform.machine()
 
 
 def _cores_used_by_others(seconds: float = 1) -> float:

@@ -1,8 +1,9 @@
-"""Pictures of bench.json: how ratios go with density and size. Plain SVG, both axes logarithmic."""
+"""Pictures of bench.json, how ratios go with density and size, and lines in general. Plain SVG."""
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
@@ -42,7 +43,8 @@ def draw(report: Mapping[str, object], folder: Path) -> None:
     for name, (title, x_label, goals, pattern) in PICTURES.items():
         lines = series(report["rows"], goals, pattern)
         if lines:
-            (folder / name).write_text(svg(title, x_label, lines, about))
+            picture = svg(f"{title}: times faster than", x_label, lines, about, LOGARITHMIC)
+            (folder / name).write_text(picture)
 
 
 def series(
@@ -64,19 +66,41 @@ def series(
     return {name: sorted(points) for name, points in found.items()}
 
 
-def _ticks(low: float, high: float) -> list[float]:
+STEPS = [m * 10.0**e for e in range(-6, 10) for m in (1, 2, 5)]
+
+
+@dataclass(frozen=True)
+class Axes:
+    """How values become places: ticks(low, high) are the values written, place(value) is linear in
+    pixels."""
+
+    ticks: Callable[[float, float], list[float]]
+    place: Callable[[float], float]
+
+
+def _logarithmic_ticks(low: float, high: float) -> list[float]:
     """1, 2, 5, 10, ... from the last one below `low` to the first one above `high`."""
-    steps = [m * 10.0**e for e in range(-3, 10) for m in (1, 2, 5)]
-    first = max(step for step in steps if step <= low * 1.0001)
-    last = min(step for step in steps if step >= high * 0.9999)
-    return [step for step in steps if first <= step <= last]
+    first = max(step for step in STEPS if step <= low * 1.0001)
+    last = min(step for step in STEPS if step >= high * 0.9999)
+    return [step for step in STEPS if first <= step <= last]
 
 
-def _scale(ticks: Sequence[float], start: float, end: float):
+def _even_ticks(low: float, high: float) -> list[float]:
+    """Multiples of 1, 2, 5, 10, ..., some six of them, from the last below `low`."""
+    step = min(step for step in STEPS if step >= (high - low) / 6 and step > 0)
+    first = math.floor(low / step)
+    return [step * i for i in range(first, max(first + 1, math.ceil(high / step)) + 1)]
+
+
+LOGARITHMIC = Axes(_logarithmic_ticks, math.log)
+EVEN = Axes(_even_ticks, float)
+
+
+def _scale(place: Callable[[float], float], ticks: Sequence[float], start: float, end: float):
     """From a value to pixels, so that the ticks span start .. end."""
-    low, high = math.log(ticks[0]), math.log(ticks[-1])
+    low, high = place(ticks[0]), place(ticks[-1])
     span = (high - low) or 1
-    return lambda value: start + (math.log(value) - low) / span * (end - start)
+    return lambda value: start + (place(value) - low) / span * (end - start)
 
 
 def _text(x: float, y: float, text: str, anchor: str = "middle", size: int = 12) -> str:
@@ -90,25 +114,26 @@ def _line(x1: float, y1: float, x2: float, y2: float, colour: str) -> str:
     return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{colour}"/>'
 
 
-def svg(title: str, x_label: str, lines: Mapping[str, Points], about: str) -> str:
-    """One picture: a line a contender, how many times ours is faster than it."""
+def svg(title: str, x_label: str, lines: Mapping[str, Points], about: str, axes: Axes) -> str:
+    """One picture: a line each, with its name beside."""
     points = [point for line in lines.values() for point in line]
-    x_ticks = _ticks(min(x for x, _ in points), max(x for x, _ in points))
-    y_ticks = _ticks(min(1, *(y for _, y in points)), max(1, *(y for _, y in points)))
-    to_x = _scale(x_ticks, LEFT, WIDTH - RIGHT)
-    to_y = _scale(y_ticks, HEIGHT - BOTTOM, TOP)
+    x_ticks = axes.ticks(min(x for x, _ in points), max(x for x, _ in points))
+    ys = [y for _, y in points] + ([1] if axes is LOGARITHMIC else [])  # ratios: 1 is in the picture
+    y_ticks = axes.ticks(min(ys), max(ys))
+    to_x = _scale(axes.place, x_ticks, LEFT, WIDTH - RIGHT)
+    to_y = _scale(axes.place, y_ticks, HEIGHT - BOTTOM, TOP)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}" '
         f'viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" fill="#1f2937">',
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#ffffff"/>',
-        _text(LEFT, 22, f"{title}: times faster than", "start", 14),
+        _text(LEFT, 22, title, "start", 14),
         _text(LEFT, 38, about, "start", 11),
         _text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 12, x_label),
     ]
     for x in x_ticks:
         parts.append(_text(to_x(x), HEIGHT - BOTTOM + 18, f"{x:,g}"))
     for y in y_ticks:
-        colour = "#6b7280" if y == 1 else "#e5e7eb"
+        colour = "#6b7280" if y == 1 and axes is LOGARITHMIC else "#e5e7eb"
         parts.append(_line(LEFT, to_y(y), WIDTH - RIGHT, to_y(y), colour))
         parts.append(_text(LEFT - 8, to_y(y) + 4, f"{y:g}", "end"))
     for i, (name, line) in enumerate(lines.items()):

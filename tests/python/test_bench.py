@@ -119,6 +119,13 @@ def test_pictures_show_ratios_that_count(tmp_path):
     assert len(picture.findall("{*}circle")) == 3
 
 
+def test_even_axes_have_round_values_around_all():
+    assert plot.EVEN.ticks(31, 79) == [30, 40, 50, 60, 70, 80]
+    assert plot.EVEN.ticks(0.5, 0.5) == [0.5, 0.500001]
+    picture = plot.svg("a", "b", {"c": [(1, 2), (3, 7)]}, "d", plot.EVEN)
+    assert len(ElementTree.fromstring(picture).findall("{*}circle")) == 2
+
+
 @pytest.mark.parametrize("value, status", [(1.0, 0), (2.0, 1)])
 def test_the_report_is_written_and_a_wrong_result_is_the_status(
     monkeypatch, tmp_path, value, status
