@@ -64,9 +64,12 @@ void multiply(const EdgeStream<T>& stream, const Columns& columns, const Tensor&
     for_each_share(columns.batch * tiles, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
         const int64_t image = i / tiles, place = i % tiles * kTile;
-        kernels::sparse_product(stream, in + image * sources * places + place,
-                                to + image * targets * places + place, places,
-                                std::min(kTile, places - place), start, with);
+        const T* from = in + image * sources * places + place;
+        T* sums = to + image * targets * places + place;
+        kernels::Ahead<T> ahead;
+        if (i + 1 < end) ahead = {from + sources * places, sums + targets * places};
+        kernels::sparse_product(stream, from, sums, places, std::min(kTile, places - place), start,
+                                with, ahead);
       }
     });
     return;

@@ -44,8 +44,10 @@ struct StreamEdge {
 template <typename T>
 struct EdgeStream {
   int64_t num_targets = 0;
+  int64_t num_sources = 0;
   int64_t num_panels = 0;
-  int64_t panel_stride = 0;      // elements from a panel's first row to the next one's
+  int64_t source_stride = 0;     // elements from one source's row to the next
+  int64_t panel_stride = 0;      // from a panel's first row to the next one's
   std::vector<uint32_t> starts;  // [num_panels * num_targets + 1] into edges
   std::vector<StreamEdge<T>> edges;
   std::vector<uint32_t> positions;  // of each edge in Edges::sources
@@ -80,6 +82,8 @@ EdgeStream<T> stream_edges(const Edges& edges, int64_t source_stride, int bits,
 
   EdgeStream<T> stream;
   stream.num_targets = edges.num_targets;
+  stream.num_sources = edges.num_sources;
+  stream.source_stride = source_stride;
   stream.num_panels = std::max<int64_t>(1, ((edges.num_sources - 1) >> bits) + 1);
   stream.panel_stride = source_stride << bits;
   stream.starts.assign(stream.num_panels * edges.num_targets + 1, 0);

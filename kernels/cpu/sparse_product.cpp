@@ -93,15 +93,31 @@ HWY_INLINE void for_each_row(const EdgeStream<T>& stream, const T* source, F&& f
   }
 }
 
-template <typename T, int kVectors, typename D>
+// kFetches: what is ahead. Registers are scarce, and most loops do without.
+template <typename T, int kVectors, bool kFetches, typename D>
 HWY_INLINE void product_tile(D d, const EdgeStream<T>& stream, const T* HWY_RESTRICT source,
                              T* HWY_RESTRICT target, int64_t target_stride, const Tile<D>& tile,
-                             Start start, const T* bias) {
+                             Start start, const T* bias, Ahead<T> ahead) {
   using V = hn::Vec<D>;
+  const int64_t lanes = hn::Lanes(d);
   const StreamEdge<T>* edges = stream.edges.data();
+  // What is ahead, in whole cache lines, shared by the rows of all panels.
+  constexpr int64_t kLine = 64 / sizeof(T);
+  const int64_t rows = std::max<int64_t>(1, stream.num_panels * stream.num_targets);
+  const int64_t size = std::max(stream.num_sources, stream.num_targets) * target_stride;
+  const int64_t share = ((size - 1) / (rows * kLine) + 1) * kLine;
   for_each_row(
       stream, source,
       [&](int64_t t, uint32_t begin, uint32_t end, const T* panel_source, int64_t panel) HWY_ATTR {
+        if constexpr (kFetches) {
+          constexpr int kRead = 0, kWritten = 1, kSecondCache = 2;
+          for (int64_t i = 0; i < share; i += kLine) {
+            __builtin_prefetch(ahead.source + i, kRead, kSecondCache);
+            __builtin_prefetch(ahead.target + i, kWritten, kSecondCache);
+          }
+          ahead.source += share;
+          ahead.target += share;
+        }
         const bool adds = panel > 0 || start == Start::kTarget;
         T* out = target + t * target_stride;
         V sums[kVectors];
@@ -109,14 +125,17 @@ HWY_INLINE void product_tile(D d, const EdgeStream<T>& stream, const T* HWY_REST
           sums[v] = adds ? hn::LoadU(d, out + tile.template column<kVectors>(v))
                          : hn::Set(d, start == Start::kBias ? bias[t] : T{0});
         }
+        const T* const first_vector = panel_source + tile.first;
+        const T* const last_vector = panel_source + tile.last;
         const StreamEdge<T>* last = edges + end;
         for (const StreamEdge<T>* edge = edges + begin; edge != last; ++edge) {
           const V weight = hn::Set(d, edge->weight);
-          const T* from = panel_source + edge->offset;
-          for (int v = 0; v < kVectors; ++v) {
-            sums[v] =
-                hn::MulAdd(weight, hn::LoadU(d, from + tile.template column<kVectors>(v)), sums[v]);
+          const T* from = first_vector + edge->offset;
+          for (int v = 0; v < kVectors - 1; ++v) {
+            sums[v] = hn::MulAdd(weight, hn::LoadU(d, from + v * lanes), sums[v]);
           }
+          sums[kVectors - 1] =
+              hn::MulAdd(weight, hn::LoadU(d, last_vector + edge->offset), sums[kVectors - 1]);
         }
         for (int v = 0; v < kVectors - 1; ++v) {
           hn::StoreU(sums[v], d, out + tile.template column<kVectors>(v));
@@ -131,10 +150,20 @@ HWY_INLINE void product_tile(D d, const EdgeStream<T>& stream, const T* HWY_REST
 
 template <typename T>
 void product(const EdgeStream<T>& stream, const T* source, T* target, int64_t target_stride,
-             int64_t num_columns, Start start, const T* bias) {
-  const hn::ScalableTag<T> d;
+             int64_t num_columns, Start start, const T* bias, const Ahead<T>& ahead) {
+  using D = hn::ScalableTag<T>;
+  const D d;
+  const int64_t lanes = hn::Lanes(d);
+  const bool side_by_side = stream.source_stride == num_columns && target_stride == num_columns;
+  if (ahead.source != nullptr && side_by_side && num_columns == most_vectors<D>() * lanes) {
+    const Tile<D> tile{0, num_columns - lanes, false, {}};
+    product_tile<T, most_vectors<D>(), true>(d, stream, source, target, target_stride, tile, start,
+                                             bias, ahead);
+    return;
+  }
   for_each_tile(d, num_columns, [&](const auto& tile, auto vectors) HWY_ATTR {
-    product_tile<T, vectors()>(d, stream, source, target, target_stride, tile, start, bias);
+    product_tile<T, vectors(), false>(d, stream, source, target, target_stride, tile, start, bias,
+                                      {});
   });
 }
 
@@ -178,13 +207,15 @@ void grad_edges(const EdgeStream<T>& stream, const T* source, const T* grad, int
 }
 
 void product32(const EdgeStream<float>& stream, const float* source, float* target,
-               int64_t target_stride, int64_t num_columns, Start start, const float* bias) {
-  product(stream, source, target, target_stride, num_columns, start, bias);
+               int64_t target_stride, int64_t num_columns, Start start, const float* bias,
+               const Ahead<float>& ahead) {
+  product(stream, source, target, target_stride, num_columns, start, bias, ahead);
 }
 
 void product64(const EdgeStream<double>& stream, const double* source, double* target,
-               int64_t target_stride, int64_t num_columns, Start start, const double* bias) {
-  product(stream, source, target, target_stride, num_columns, start, bias);
+               int64_t target_stride, int64_t num_columns, Start start, const double* bias,
+               const Ahead<double>& ahead) {
+  product(stream, source, target, target_stride, num_columns, start, bias, ahead);
 }
 
 void grad_edges32(const EdgeStream<float>& stream, const float* source, const float* grad,
@@ -210,14 +241,18 @@ HWY_EXPORT(grad_edges64);
 
 template <>
 void sparse_product(const EdgeStream<float>& stream, const float* source, float* target,
-                    int64_t target_stride, int64_t num_columns, Start start, const float* bias) {
-  HWY_DYNAMIC_DISPATCH(product32)(stream, source, target, target_stride, num_columns, start, bias);
+                    int64_t target_stride, int64_t num_columns, Start start, const float* bias,
+                    const Ahead<float>& ahead) {
+  HWY_DYNAMIC_DISPATCH(product32)
+  (stream, source, target, target_stride, num_columns, start, bias, ahead);
 }
 
 template <>
 void sparse_product(const EdgeStream<double>& stream, const double* source, double* target,
-                    int64_t target_stride, int64_t num_columns, Start start, const double* bias) {
-  HWY_DYNAMIC_DISPATCH(product64)(stream, source, target, target_stride, num_columns, start, bias);
+                    int64_t target_stride, int64_t num_columns, Start start, const double* bias,
+                    const Ahead<double>& ahead) {
+  HWY_DYNAMIC_DISPATCH(product64)
+  (stream, source, target, target_stride, num_columns, start, bias, ahead);
 }
 
 template <>

@@ -21,12 +21,21 @@ enum class Start {
   kTarget  // what is there
 };
 
+// What the next call will read and write, with the same stream, stride and columns. Where rows of
+// one tile lie side by side, it is fetched into the second cache meanwhile. Null: nothing is.
+template <typename T>
+struct Ahead {
+  const T* source = nullptr;
+  const T* target = nullptr;
+};
+
 // target[t][c] = start + sum over edges of weight * source[s][c], for num_columns >= kFewestColumns
 // consecutive columns. source: rows of stream.source_stride elements. A row sums its edges in the
 // order of the stream, in T.
 template <typename T>
 void sparse_product(const EdgeStream<T>& stream, const T* source, T* target, int64_t target_stride,
-                    int64_t num_columns, Start start, const T* bias = nullptr);
+                    int64_t num_columns, Start start, const T* bias = nullptr,
+                    const Ahead<T>& ahead = {});
 
 // sums[i] += sum over columns of grad[t][c] * source[s][c], for each edge i of the stream; its
 // weights are not read. sums [edges], in the stream's order.

@@ -105,7 +105,8 @@ void check_products(int64_t sources, int64_t targets, int64_t columns, int64_t s
     for (int64_t c = 0; c < columns; ++c) out[t * stride + c] -= bias[t];
     for (int64_t c = columns; c < stride; ++c) out[t * stride + c] = 0.5;
   }
-  sparse_product(stream, source.data(), target.data(), stride, columns, Start::kTarget);
+  sparse_product<T>(stream, source.data(), target.data(), stride, columns, Start::kTarget, nullptr,
+                    {source.data(), target.data()});
   expect_close(target, out);
 }
 
