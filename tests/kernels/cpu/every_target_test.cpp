@@ -262,31 +262,40 @@ TEST_P(EveryTarget, NormalizesAndConvolves) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Kernels, EveryTarget, testing::ValuesIn(targets()),
-                         [](const auto& info) { return std::string(hwy::TargetName(info.param)); });
-
 // A column is one place of one image: what is packed comes back, and what is missing is 0.
-TEST(Columns, ArePackedAndUnpacked) {
-  for (const int64_t places : {1, 3, 50}) {
-    const int64_t images = 90, channels = 5, columns = images * places;
-    const auto maps = in_type<float>(numbers(images * channels * places, 1));
-    std::vector<float> copy(maps.size()), rows(channels * kTile);
-    for (int64_t begin = 0; begin < columns; begin += kTile) {
-      const int64_t end = std::min(columns, begin + kTile);
-      std::fill(rows.begin(), rows.end(), -1.0f);
-      pack<float>({maps.data(), channels, places}, begin, end, rows.data());
-      for (int64_t column = begin; column < begin + kTile; ++column) {
-        const int64_t image = column / places, place = column % places;
-        for (int64_t c = 0; c < channels; ++c) {
-          const float expected =
-              column < end ? maps[(image * channels + c) * places + place] : 0.0f;
-          ASSERT_EQ(rows[c * kTile + column - begin], expected);
-        }
+template <typename T>
+void check_packing(int64_t channels, int64_t places) {
+  SCOPED_TRACE(testing::Message() << channels << " channels, " << places << " places");
+  const int64_t images = 90, columns = images * places;
+  const auto maps = in_type<T>(numbers(images * channels * places, 1));
+  std::vector<T> copy(maps.size()), rows(channels * kTile);
+  for (int64_t begin = 0; begin < columns; begin += kTile) {
+    const int64_t end = std::min(columns, begin + kTile);
+    std::fill(rows.begin(), rows.end(), T(-1));
+    pack<T>({maps.data(), channels, places}, begin, end, rows.data());
+    for (int64_t column = begin; column < begin + kTile; ++column) {
+      const int64_t image = column / places, place = column % places;
+      for (int64_t c = 0; c < channels; ++c) {
+        const T expected = column < end ? maps[(image * channels + c) * places + place] : T(0);
+        ASSERT_EQ(rows[c * kTile + column - begin], expected);
       }
-      unpack<float>(rows.data(), begin, end, {copy.data(), channels, places});
     }
-    EXPECT_EQ(copy, maps);
+    unpack<T>(rows.data(), begin, end, {copy.data(), channels, places});
+  }
+  EXPECT_EQ(copy, maps);
+}
+
+// Whole squares of a transposition, and parts of one.
+TEST_P(EveryTarget, PacksAndUnpacksColumns) {
+  for (const int64_t channels : {5, 16, 50}) {
+    for (const int64_t places : {1, 3, 50}) {
+      check_packing<float>(channels, places);
+      check_packing<double>(channels, places);
+    }
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Kernels, EveryTarget, testing::ValuesIn(targets()),
+                         [](const auto& info) { return std::string(hwy::TargetName(info.param)); });
 
 }  // namespace
