@@ -80,9 +80,9 @@ void multiply(const EdgeStream<T>& stream, const Columns& columns, const Tensor&
     T* sums = out_rows.mutable_data_ptr<T>();
     for (int64_t tile = first; tile < last; ++tile) {
       const int64_t begin = tile * kTile, end = std::min(columns.count(), begin + kTile);
-      kernels::pack<T>({in, sources, places}, begin, end, from);
+      kernels::pack<T>({in, sources, places, sources * places}, begin, end, from);
       kernels::sparse_product(stream, from, sums, kTile, kTile, start, with);
-      kernels::unpack<T>(sums, begin, end, {to, targets, places});
+      kernels::unpack<T>(sums, begin, end, {to, targets, places, targets * places});
     }
   });
 }
@@ -124,14 +124,16 @@ void add_grad_edges(const EdgeStream<T>& stream, const Columns& columns, const T
     }
     return;
   }
-  const Tensor in_rows = scratch<T>(input, sources), grad_rows = scratch<T>(input, targets);
+  const int64_t own = stream.num_targets;
+  const Tensor in_rows = scratch<T>(input, sources), grad_rows = scratch<T>(input, own);
   for (int64_t begin = 0; begin < columns.count(); begin += kTile) {
     const int64_t end = std::min(columns.count(), begin + kTile);
-    kernels::pack<T>({in, sources, places}, begin, end, in_rows.mutable_data_ptr<T>());
-    kernels::pack<T>({grad, targets, places}, begin, end, grad_rows.mutable_data_ptr<T>());
+    kernels::pack<T>({in, sources, places, sources * places}, begin, end,
+                     in_rows.mutable_data_ptr<T>());
+    kernels::pack<T>({grad + first_target * places, own, places, targets * places}, begin, end,
+                     grad_rows.mutable_data_ptr<T>());
     kernels::sparse_product_grad_edges(stream, in_rows.const_data_ptr<T>(),
-                                       grad_rows.const_data_ptr<T>() + first_target * kTile, kTile,
-                                       kTile, sums);
+                                       grad_rows.const_data_ptr<T>(), kTile, kTile, sums);
   }
 }
 

@@ -117,12 +117,12 @@ void for_each_image(int64_t places, int64_t begin, int64_t end, F&& f) {
 template <typename T>
 void pack(const Maps<const T>& maps, int64_t begin, int64_t end, T* rows) {
   if (maps.places == 1) {
-    transpose(maps.data + begin * maps.channels, maps.channels, end - begin, maps.channels, rows,
+    transpose(maps.data + begin * maps.stride, maps.stride, end - begin, maps.channels, rows,
               kTile);
   } else {
     for_each_image(maps.places, begin, end,
                    [&](int64_t image, int64_t place, int64_t column, int64_t count) {
-                     const T* in = maps.data + image * maps.channels * maps.places + place;
+                     const T* in = maps.data + image * maps.stride + place;
                      for (int64_t c = 0; c < maps.channels; ++c) {
                        std::copy_n(in + c * maps.places, count, rows + c * kTile + column);
                      }
@@ -138,13 +138,13 @@ void pack(const Maps<const T>& maps, int64_t begin, int64_t end, T* rows) {
 template <typename T>
 void unpack(const T* rows, int64_t begin, int64_t end, const Maps<T>& maps) {
   if (maps.places == 1) {
-    transpose(rows, kTile, maps.channels, end - begin, maps.data + begin * maps.channels,
-              maps.channels);
+    transpose(rows, kTile, maps.channels, end - begin, maps.data + begin * maps.stride,
+              maps.stride);
     return;
   }
   for_each_image(maps.places, begin, end,
                  [&](int64_t image, int64_t place, int64_t column, int64_t count) {
-                   T* out = maps.data + image * maps.channels * maps.places + place;
+                   T* out = maps.data + image * maps.stride + place;
                    for (int64_t c = 0; c < maps.channels; ++c) {
                      std::copy_n(rows + c * kTile + column, count, out + c * maps.places);
                    }

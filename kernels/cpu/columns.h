@@ -6,12 +6,13 @@
 
 namespace rewire::kernels {
 
-// A batch of maps of one type, contiguous.
+// A batch of maps of one type. Those of an image are contiguous.
 template <typename T>
 struct Maps {
   T* data = nullptr;
   int64_t channels = 0;
   int64_t places = 0;  // of one channel of one image
+  int64_t stride = 0;  // elements from one image to the next
 };
 
 // Columns [begin, end) of the batch, at most kTile of them, counted image by image; rows are kTile

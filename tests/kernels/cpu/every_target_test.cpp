@@ -266,21 +266,25 @@ TEST_P(EveryTarget, NormalizesAndConvolves) {
 template <typename T>
 void check_packing(int64_t channels, int64_t places) {
   SCOPED_TRACE(testing::Message() << channels << " channels, " << places << " places");
-  const int64_t images = 90, columns = images * places;
-  const auto maps = in_type<T>(numbers(images * channels * places, 1));
-  std::vector<T> copy(maps.size()), rows(channels * kTile);
+  const int64_t images = 90, columns = images * places, gap = 7;
+  const int64_t stride = channels * places + gap;
+  const auto maps = in_type<T>(numbers(images * stride, 1));
+  std::vector<T> copy = maps, rows(channels * kTile);
+  for (int64_t image = 0; image < images; ++image) {
+    std::fill_n(copy.begin() + image * stride, channels * places, T(0));
+  }
   for (int64_t begin = 0; begin < columns; begin += kTile) {
     const int64_t end = std::min(columns, begin + kTile);
     std::fill(rows.begin(), rows.end(), T(-1));
-    pack<T>({maps.data(), channels, places}, begin, end, rows.data());
+    pack<T>({maps.data(), channels, places, stride}, begin, end, rows.data());
     for (int64_t column = begin; column < begin + kTile; ++column) {
       const int64_t image = column / places, place = column % places;
       for (int64_t c = 0; c < channels; ++c) {
-        const T expected = column < end ? maps[(image * channels + c) * places + place] : T(0);
+        const T expected = column < end ? maps[image * stride + c * places + place] : T(0);
         ASSERT_EQ(rows[c * kTile + column - begin], expected);
       }
     }
-    unpack<T>(rows.data(), begin, end, {copy.data(), channels, places});
+    unpack<T>(rows.data(), begin, end, {copy.data(), channels, places, stride});
   }
   EXPECT_EQ(copy, maps);
 }
