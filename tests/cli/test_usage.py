@@ -129,8 +129,8 @@ def test_the_page_on_experiments_names_every_key_and_choice():
 def test_the_page_on_experiments_shows_one_that_holds(rewire, tmp_path):
     page = (ROOT / "configs/README.md").read_text()
     example = page.split("```yaml\n")[1].split("```")[0]
-    assert "base: static-dnw.yaml" in example
+    assert "base: configs/base/static.yaml" in example
     file = tmp_path / "mine.yaml"
-    file.write_text(example.replace("static-dnw.yaml", str(ROOT / "configs/cifar10/static-dnw.yaml")))
+    file.write_text(example.replace("configs/", f"{ROOT}/configs/"))
     out = rewire("check", file, "--data", tmp_path).out
     assert "prune_rate: 0.99" in out and "milestones: [15, 23]" in out
