@@ -27,5 +27,6 @@ def forward(self, image: Tensor) -> Tensor:
         self.graph.gradient,
         self.execution,
         self.graph.gradient_rates(),
+        keep_state=torch.is_grad_enabled(),
     )  # [batch, feature_dim, m, m]
     return self.fc.forward(self.pool.forward(x))

@@ -42,6 +42,7 @@ def forward(self, x: Tensor) -> Tensor:
         self.execution,
         self.graph.gradient_rates(),
         self.stride,
+        torch.is_grad_enabled(),
     )
     if self.training:
         count = x.size(0) * x.size(2) * x.size(3)

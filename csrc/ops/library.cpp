@@ -77,7 +77,8 @@ TORCH_LIBRARY(rewire, m) {
       "wired_blocks(Tensor input, Tensor weight, Tensor[] structure, Tensor depthwise, "
       "Tensor norm_weight, Tensor norm_bias, Tensor? mean, Tensor? variance, int[] ends, "
       "int[] targets, str norm=\"instance\", float eps=1e-05, str gradient=\"all\", "
-      "str execution=\"auto\", Tensor? gradient_rates=None, int entry_stride=0) "
+      "str execution=\"auto\", Tensor? gradient_rates=None, int entry_stride=0, "
+      "bool keep_state=True) "
       "-> (Tensor output, Tensor mean_of, Tensor variance_of, Tensor state)");
   m.def(
       "wired_blocks_backward(Tensor grad_output, Tensor weight, Tensor[] structure, "

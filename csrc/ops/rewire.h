@@ -168,17 +168,19 @@ at::Tensor edge_matrix(const at::Tensor& values, const at::Tensor& row_offsets,
 // then: x is the output.
 // Returns the output [batch, channels - last target, height, width] of x, mean and variance
 // ([batch, own], [own], or empty where given; float32 for half types), and the state that backward
-// needs, whose layout is not told. Gradient: to input, weight (by `gradient` and gradient_rates
-// [channels], as in wired_pointwise; to all where there is no structure; of candidates that no
-// block reads, 0), depthwise and the norm's weights; not to given statistics; once. Bits are equal
-// at equal execution, instruction set and number of threads. Source: Wortsman, Farhadi, Rastegari
-// 2019, section 4.
+// needs, whose layout is not told. Without keep_state it is empty, as evaluation wants it: then
+// there is no gradient, and asking for one is an error. Gradient: to input, weight (by `gradient`
+// and gradient_rates [channels], as in wired_pointwise; to all where there is no structure; of
+// candidates that no block reads, 0), depthwise and the norm's weights; not to given statistics;
+// once. Bits are equal at equal execution, instruction set and number of threads. Source: Wortsman,
+// Farhadi, Rastegari 2019, section 4.
 std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> wired_blocks(
     const at::Tensor& input, const at::Tensor& weight, at::TensorList structure,
     const at::Tensor& depthwise, const at::Tensor& norm_weight, const at::Tensor& norm_bias,
     const std::optional<at::Tensor>& mean, const std::optional<at::Tensor>& variance,
     at::IntArrayRef ends, at::IntArrayRef targets, std::string_view norm = "instance",
     double eps = 1e-5, std::string_view gradient = "all", std::string_view execution = "auto",
-    const std::optional<at::Tensor>& gradient_rates = std::nullopt, int64_t entry_stride = 0);
+    const std::optional<at::Tensor>& gradient_rates = std::nullopt, int64_t entry_stride = 0,
+    bool keep_state = true);
 
 }  // namespace rewire::ops

@@ -23,7 +23,7 @@ Outputs forward_meta(const Tensor& input, const Tensor& weight, at::TensorList s
                      const Given& mean, const Given& variance, at::IntArrayRef ends,
                      at::IntArrayRef targets, std::string_view norm, double eps,
                      std::string_view gradient, std::string_view execution,
-                     const Given& gradient_rates, int64_t entry_stride) {
+                     const Given& gradient_rates, int64_t entry_stride, bool keep_state) {
   const BlocksArguments arguments{weight,    structure,      depthwise,   norm_weight, norm_bias,
                                   ends,      targets,        norm,        eps,         gradient,
                                   execution, gradient_rates, entry_stride};
@@ -36,7 +36,7 @@ Outputs forward_meta(const Tensor& input, const Tensor& weight, at::TensorList s
   std::vector<c10::SymInt> moments{norm_weight.sym_size(0)};
   if (norm == "instance") moments.insert(moments.begin(), sizes[0]);
   if (norm == "given") moments = {0};
-  const c10::SymInt kept = ends.empty() ? 0 : weight.sym_size(0);
+  const c10::SymInt kept = ends.empty() || !keep_state ? 0 : weight.sym_size(0);
   return {at::empty_symint(sizes, input.options()), at::empty_symint(moments, options),
           at::empty_symint(moments, options),
           at::empty_symint({(sizes[0] + (layout.images - 1)) / layout.images, kept, layout.stride},
@@ -91,9 +91,9 @@ struct Blocks : torch::autograd::Function<Blocks> {
                                double eps, std::string_view gradient, std::string_view execution,
                                const Given& gradient_rates, int64_t entry_stride) {
     at::AutoDispatchBelowADInplaceOrView below_autograd;
-    const auto [output, own_mean, own_variance, state] =
-        wired_blocks(input, weight, structure, depthwise, norm_weight, norm_bias, mean, variance,
-                     ends, targets, norm, eps, gradient, execution, gradient_rates, entry_stride);
+    const auto [output, own_mean, own_variance, state] = wired_blocks(
+        input, weight, structure, depthwise, norm_weight, norm_bias, mean, variance, ends, targets,
+        norm, eps, gradient, execution, gradient_rates, entry_stride, true);
     variable_list saved{weight,
                         depthwise,
                         norm_weight,
@@ -143,7 +143,17 @@ Outputs forward_autograd(const Tensor& input, const Tensor& weight, at::TensorLi
                          const Tensor& norm_bias, const Given& mean, const Given& variance,
                          at::IntArrayRef ends, at::IntArrayRef targets, std::string_view norm,
                          double eps, std::string_view gradient, std::string_view execution,
-                         const Given& gradient_rates, int64_t entry_stride) {
+                         const Given& gradient_rates, int64_t entry_stride, bool keep_state) {
+  if (!keep_state) {
+    for (const Tensor& tensor : {input, weight, depthwise, norm_weight, norm_bias}) {
+      TORCH_CHECK(!at::GradMode::is_enabled() || !tensor.requires_grad(), kWiredBlocks,
+                  ": without keep_state there is no gradient: call it under torch.no_grad()");
+    }
+    at::AutoDispatchBelowADInplaceOrView below_autograd;
+    return wired_blocks(input, weight, structure, depthwise, norm_weight, norm_bias, mean, variance,
+                        ends, targets, norm, eps, gradient, execution, gradient_rates, entry_stride,
+                        false);
+  }
   const auto out = Blocks::apply(input, weight, structure.vec(), depthwise, norm_weight, norm_bias,
                                  mean, variance, ends.vec(), targets.vec(), norm, eps, gradient,
                                  execution, gradient_rates, entry_stride);
@@ -187,10 +197,10 @@ Outputs wired_blocks(const Tensor& input, const Tensor& weight, at::TensorList s
                      const Given& mean, const Given& variance, at::IntArrayRef ends,
                      at::IntArrayRef targets, std::string_view norm, double eps,
                      std::string_view gradient, std::string_view execution,
-                     const Given& gradient_rates, int64_t entry_stride) {
+                     const Given& gradient_rates, int64_t entry_stride, bool keep_state) {
   static const auto op = find_op<decltype(forward_on<BlocksOnCpu>)>("rewire::wired_blocks");
   return op.call(input, weight, structure, depthwise, norm_weight, norm_bias, mean, variance, ends,
-                 targets, norm, eps, gradient, execution, gradient_rates, entry_stride);
+                 targets, norm, eps, gradient, execution, gradient_rates, entry_stride, keep_state);
 }
 
 TORCH_LIBRARY_IMPL(rewire, CPU, m) {

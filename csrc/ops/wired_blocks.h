@@ -71,6 +71,7 @@ struct BlocksCall {
   // [channels]: of the gradient of candidates that are not in use; none: all of it
   std::optional<at::Tensor> gradient_rates;
   bool edges_alone = false;  // all rates are 0: no other candidate has a gradient
+  bool keep_state = true;    // for backward
 
   int64_t num_blocks() const { return static_cast<int64_t>(blocks.size()); }
   int64_t channels() const { return weight.size(0); }
@@ -85,8 +86,10 @@ struct BlocksCall {
   at::Tensor part_of(const Block& block, const at::Tensor& matrix) const {
     return matrix.narrow(0, block.target, sent(block)).narrow(1, block.column, block.size);
   }
-  // Of an entry alone nothing is kept.
-  int64_t kept_channels() const { return is_entry(num_blocks() - 1) ? 0 : channels(); }
+  // Of the state for backward: none of an entry alone.
+  int64_t kept_channels() const {
+    return keep_state && !is_entry(num_blocks() - 1) ? channels() : 0;
+  }
   // Of the structure: by output, targets are the channels that a block sends to.
   kernels::Edges edges_of(const Block& block) const {
     kernels::Edges edges = by_output(*structure);

@@ -21,8 +21,9 @@ template <typename T>
 struct Workspace {
   kernels::MapScratch<T> maps, entry_maps;
   std::vector<T> scale, shift;
-  Tensor z;    // [largest block, stride]
-  Tensor out;  // [outputs, stride]
+  Tensor z;      // [largest block, stride]
+  Tensor out;    // [outputs, stride]
+  Tensor state;  // [channels, stride], where chunks have none of their own
 
   Workspace(const BlocksCall& call, const StateLayout& layout, const Tensor& input,
             const at::TensorOptions& options)
@@ -43,20 +44,27 @@ class Forward {
         layout_(layout),
         input_(input),
         results_(results),
-        state_(results.state.mutable_data_ptr<T>()),
         mean_(statistics(results.mean)),
         variance_(statistics(results.variance)),
         edges_(call, layout.stride, Direction::kForward) {
+    const auto options = results.output.options();
     const int64_t count = std::min<int64_t>(at::get_num_threads(), layout.chunks);
-    for (int64_t i = 0; i < count; ++i) {
-      workspaces_.emplace_back(call, layout, input, results.output.options());
+    for (int64_t i = 0; i < count; ++i) workspaces_.emplace_back(call, layout, input, options);
+    if (call.keep_state) {
+      states_ = results.state;
+    } else if (call.statistics == Statistics::kBatch) {
+      states_ = at::empty({layout.chunks, call.channels(), layout.stride}, options);
+    } else {
+      for (Workspace<T>& work : workspaces_) {
+        work.state = at::empty({call.channels(), layout.stride}, options);
+      }
     }
   }
 
   void run() {
     if (call_.statistics != Statistics::kBatch) {
       for_each_chunk([&](int64_t chunk, Workspace<T>& work) {
-        start(chunk);
+        start(chunk, work);
         for (int64_t block = 0; block < call_.num_blocks(); ++block) {
           if (call_.statistics == Statistics::kInstance) take_moments(chunk, block, work);
           send(chunk, block, work);
@@ -64,7 +72,7 @@ class Forward {
       });
       return;
     }
-    for_each_chunk([&](int64_t chunk, Workspace<T>&) { start(chunk); });
+    for_each_chunk([&](int64_t chunk, Workspace<T>& work) { start(chunk, work); });
     for (int64_t block = 0; block < call_.num_blocks(); ++block) {
       take_batch_moments(block);
       for_each_chunk([&](int64_t chunk, Workspace<T>& work) { send(chunk, block, work); });
@@ -92,19 +100,22 @@ class Forward {
     });
   }
 
-  T* row(int64_t chunk, int64_t channel) {
-    return state_ + (chunk * call_.channels() + channel) * layout_.stride;
+  T* row(int64_t chunk, int64_t channel, Workspace<T>& work) {
+    if (work.state.defined()) {
+      return work.state.template mutable_data_ptr<T>() + channel * layout_.stride;
+    }
+    return states_.mutable_data_ptr<T>() + (chunk * call_.channels() + channel) * layout_.stride;
   }
 
   // The input, and zeros in all other channels and columns. An entry does so by itself.
-  void start(int64_t chunk) {
+  void start(int64_t chunk, Workspace<T>& work) {
     if (call_.is_entry(0)) return;
     const int64_t given = input_.size(1), places = layout_.places();
     const T* in = input_.const_data_ptr<T>() + chunk * layout_.images * given * places;
-    std::fill_n(row(chunk, given), (call_.channels() - given) * layout_.stride, T{0});
+    std::fill_n(row(chunk, given, work), (call_.channels() - given) * layout_.stride, T{0});
     const int64_t images = layout_.images_of(chunk), rest = layout_.stride - images * places;
     for (int64_t channel = 0; channel < given; ++channel) {
-      T* to = row(chunk, channel);
+      T* to = row(chunk, channel, work);
       for (int64_t image = 0; image < images; ++image) {
         std::copy_n(in + (image * given + channel) * places, places, to + image * places);
       }
@@ -113,14 +124,14 @@ class Forward {
   }
 
   // What a block reads of an image, of which the chunk has some.
-  kernels::Rows<const T> source(int64_t chunk, int64_t index, int64_t image) {
+  kernels::Rows<const T> source(int64_t chunk, int64_t index, int64_t image, Workspace<T>& work) {
     const Block& block = call_.blocks[index];
     if (call_.is_entry(index)) {
       const int64_t places = input_.size(2) * input_.size(3);
       const T* in = input_.const_data_ptr<T>();
       return {in + (chunk * layout_.images + image) * block.size * places, places, block.size};
     }
-    return {row(chunk, block.channel) + image * layout_.places(), layout_.stride, block.size};
+    return {row(chunk, block.channel, work) + image * layout_.places(), layout_.stride, block.size};
   }
   kernels::MapScratch<T>& maps(Workspace<T>& work, int64_t index) const {
     return call_.is_entry(index) ? work.entry_maps : work.maps;
@@ -132,7 +143,7 @@ class Forward {
     kernels::MapScratch<T>& scratch = maps(work, index);
     for (int64_t image = 0; image < layout_.images_of(chunk); ++image) {
       const int64_t first = (chunk * layout_.images + image) * call_.parameters() + block.parameter;
-      kernels::row_moments<T>(source(chunk, index, image), scratch, mean_ + first,
+      kernels::row_moments<T>(source(chunk, index, image, work), scratch, mean_ + first,
                               variance_ + first);
       for (int64_t c = first; c < first + block.size; ++c) variance_[c] /= T(scratch.places);
     }
@@ -145,7 +156,7 @@ class Forward {
     for_each_chunk([&](int64_t chunk, Workspace<T>& work) {
       for (int64_t image = 0; image < layout_.images_of(chunk); ++image) {
         const int64_t first = (chunk * layout_.images + image) * size;
-        kernels::row_moments<T>(source(chunk, index, image), maps(work, index),
+        kernels::row_moments<T>(source(chunk, index, image, work), maps(work, index),
                                 means.data() + first, squares.data() + first);
       }
     });
@@ -172,15 +183,15 @@ class Forward {
       const auto norm = norm_of<T>(call_, mean_, variance_, chunk * layout_.images + image, block,
                                    work.scale, work.shift);
       kernels::norm_depthwise<T>(
-          source(chunk, index, image), norm,
+          source(chunk, index, image, work), norm,
           call_.depthwise.const_data_ptr<T>() + block.parameter * kernels::kTaps, maps(work, index),
           {z + image * layout_.places(), layout_.stride, block.size});
     }
     clear_missing(chunk, z, block.size);
     const bool entry = call_.is_entry(index), last = index == call_.num_blocks() - 1;
-    T* target = last ? work.out.template mutable_data_ptr<T>() : row(chunk, block.target);
+    T* target = last ? work.out.template mutable_data_ptr<T>() : row(chunk, block.target, work);
     if (last && !entry) {
-      std::copy_n(row(chunk, block.target), call_.outputs() * layout_.stride, target);
+      std::copy_n(row(chunk, block.target, work), call_.outputs() * layout_.stride, target);
     }
     edges_.multiply(index, z, target, layout_.stride, layout_.stride,
                     entry ? kernels::Start::kZero : kernels::Start::kTarget);
@@ -212,7 +223,7 @@ class Forward {
   const StateLayout& layout_;
   const Tensor& input_;
   const BlocksOutput& results_;
-  T* state_;
+  Tensor states_;  // [chunks, channels, stride], or none: a workspace's next chunk takes its last's
   T* mean_;
   T* variance_;
   const BlockEdges<T> edges_;

@@ -30,12 +30,14 @@ BlocksOutputs forward_on(const at::Tensor& input, const at::Tensor& weight,
                          const std::optional<at::Tensor>& variance, at::IntArrayRef ends,
                          at::IntArrayRef targets, std::string_view norm, double eps,
                          std::string_view gradient, std::string_view execution,
-                         const std::optional<at::Tensor>& gradient_rates, int64_t entry_stride) {
+                         const std::optional<at::Tensor>& gradient_rates, int64_t entry_stride,
+                         bool keep_state) {
   const BlocksArguments arguments{weight,    structure,      depthwise,   norm_weight, norm_bias,
                                   ends,      targets,        norm,        eps,         gradient,
                                   execution, gradient_rates, entry_stride};
   check_wired_blocks(arguments, input, mean, variance);
   BlocksCall call = call_of(arguments, input.size(1));
+  call.keep_state = keep_state;
   Device::resolve(kWiredBlocks, execution, call);
   const auto given = [&](const std::optional<at::Tensor>& statistics) {
     return statistics ? summable(*statistics) : at::Tensor();

@@ -119,7 +119,8 @@ std::vector<Refusal> refused_blocks() {
                       "[9, 9]"}};
 }
 
-Op blocks_row(const std::string& norm, const std::string& gradient, const std::string& execution) {
+Op blocks_row(const std::string& norm, const std::string& gradient, const std::string& execution,
+              bool keep_state = true) {
   Op op{.name = "wired_blocks",
         .gradient = gradient == "kept" ? Gradient::kDerivative : Gradient::kStraightThrough,
         .launches_kernels = execution == "sparse",
@@ -128,6 +129,7 @@ Op blocks_row(const std::string& norm, const std::string& gradient, const std::s
         .any_threads = execution == "sparse",
         .sums = true};
   if (norm == "given") op.gradient = Gradient::kStraightThrough;  // none to the statistics
+  if (!keep_state) op.gradient = Gradient::kRefused;
   op.reference = blocks_reference;
   op.refusals = refused_blocks();
   for (const Network& network : kNetworks) {
@@ -136,7 +138,8 @@ Op blocks_row(const std::string& norm, const std::string& gradient, const std::s
       Values arguments = blocks_of(network, batch, map, norm, structure);
       const bool sampled = gradient == "candidates";
       const auto rates = sampled ? c10::IValue(rates_of(network.channels)) : c10::IValue();
-      arguments.insert(arguments.end(), {gradient, execution, rates, network.entry_stride});
+      arguments.insert(arguments.end(),
+                       {gradient, execution, rates, network.entry_stride, keep_state});
       op.samples.push_back({network.name + ", " + name, arguments});
     };
     add("small maps", 3, {4, 4});
@@ -153,10 +156,12 @@ Op blocks_row(const std::string& norm, const std::string& gradient, const std::s
 }  // namespace
 
 std::vector<Op> blocks_rows() {
-  return {blocks_row("instance", "all", "sparse"),   blocks_row("instance", "kept", "dense"),
-          blocks_row("batch", "kept", "sparse"),     blocks_row("batch", "all", "dense"),
-          blocks_row("given", "kept", "sparse"),     blocks_row("instance", "candidates", "sparse"),
-          blocks_row("batch", "candidates", "dense")};
+  return {
+      blocks_row("instance", "all", "sparse"),    blocks_row("instance", "kept", "dense"),
+      blocks_row("batch", "kept", "sparse"),      blocks_row("batch", "all", "dense"),
+      blocks_row("given", "kept", "sparse"),      blocks_row("instance", "candidates", "sparse"),
+      blocks_row("batch", "candidates", "dense"), blocks_row("instance", "all", "sparse", false),
+      blocks_row("batch", "all", "dense", false), blocks_row("given", "all", "sparse", false)};
 }
 
 }  // namespace rewire::test

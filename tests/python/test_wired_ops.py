@@ -136,6 +136,8 @@ def test_opcheck_blocks(layout, norm):
     entry = [x, *blocks("contiguous", norm, True, dtype)[1:]]
     entry[8:10] = [2, 6], [2, 6]  # 3 + 6 of 9 columns
     opcheck(ops.wired_blocks, (*entry, 1e-5, "kept", "sparse", None, 2))
+    alone = [t.detach() if isinstance(t, torch.Tensor) else t for t in entry]
+    opcheck(ops.wired_blocks, (*alone, 1e-5, "all", "sparse", None, 2, False))
 
 
 def test_candidates_of_half_type_do_not_overflow_at_edges():

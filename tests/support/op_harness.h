@@ -27,6 +27,7 @@ struct Refusal {
 
 enum class Gradient {
   kNone,             // no output ever requires one
+  kRefused,          // asking for one is an error
   kStraightThrough,  // as the reference has it, which is no derivative
   kDerivative,       // that of the reference, and of the function itself
 };
