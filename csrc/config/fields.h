@@ -67,36 +67,51 @@ void fields(Visitor& v, models::WiringDescription& wiring) {
 constexpr double kMaxChannels = 16384;
 
 template <class Visitor>
-void fields(Visitor& v, models::StaticDescription& model) {
+void fields(Visitor& v, models::SmallDescription& model) {
   v.required("dim", model.dim, {2, kMaxChannels});
-  v.field("layers", model.layers, {2, 1024});
+  if (model.kind == "static") v.field("layers", model.layers, {2, 1024});
+  if (model.kind == "discrete") v.field("steps", model.steps, {1, 1024});
+  if (model.kind == "continuous") v.field("tolerance", model.tolerance, {1e-9, 1});
   v.required("downsample_dim", model.downsample_dim, {1, kMaxChannels});
   v.required("feature_dim", model.feature_dim, {1, kMaxChannels});
   v.choice("stem", model.stem, {"strided", "single"});
   v.choice("pool", model.pool, {"center", "global"});
   const int64_t rest = model.dim - model.downsample_dim;
-  v.check(rest > 0 && rest % (model.layers - 1) == 0, "dim",
-          "expected downsample_dim plus a multiple of layers - 1 channels");
-  v.check(model.feature_dim <= rest / (model.layers - 1), "feature_dim",
-          "expected at most the channels of the last block, " +
-              std::to_string(rest / (model.layers - 1)));
+  if (model.kind == "static") {
+    v.check(rest > 0 && rest % (model.layers - 1) == 0, "dim",
+            "expected downsample_dim plus a multiple of layers - 1 channels");
+    v.check(model.feature_dim <= rest / (model.layers - 1), "feature_dim",
+            "expected at most the channels of the last block, " +
+                std::to_string(rest / (model.layers - 1)));
+  } else {
+    v.check(rest >= 0, "dim", "expected at least the channels of downsample_dim");
+    v.check(model.feature_dim <= model.dim, "feature_dim", "expected at most the channels of dim");
+  }
   v.section("wiring", model.wiring);
 }
 
 template <class Visitor>
 void fields(Visitor& v, models::WiredMobileNetV1Description& model) {
+  v.field("small", model.small);
   v.section("wiring", model.wiring);
+}
+
+template <class Visitor>
+void fields(Visitor& v, models::MobileNetV1Description& model) {
+  v.field("width", model.width, {0.04, 16});
 }
 
 // The key `kind` names the family, whose keys stand beside it.
 template <class Visitor>
 void fields(Visitor& v, models::Description& model) {
-  const std::vector<std::string> kinds{"static", "wired_mobilenet_v1"};  // as in the variant
-  std::string kind = kinds[model.index()];
+  std::string kind = models::kind_of(model);
+  std::vector<std::string> kinds;
+  for (const models::Description& family : models::families()) {
+    kinds.push_back(models::kind_of(family));
+  }
   v.choice("kind", kind, kinds);
-  if (kind != kinds[model.index()]) {
-    if (kind == "static") model = models::StaticDescription();
-    if (kind == "wired_mobilenet_v1") model = models::WiredMobileNetV1Description();
+  for (const models::Description& family : models::families()) {
+    if (models::kind_of(family) == kind && kind != models::kind_of(model)) model = family;
   }
   std::visit([&](auto& description) { fields(v, description); }, model);
 }
@@ -162,7 +177,7 @@ template <class Visitor>
 void check_together(Visitor& v, const Experiment& experiment) {
   if (experiment.data.kind.empty()) return;
   const data::ImageSpec spec = data::image_spec(experiment.data.kind);
-  if (const auto* model = std::get_if<models::StaticDescription>(&experiment.model)) {
+  if (const auto* model = std::get_if<models::SmallDescription>(&experiment.model)) {
     const int64_t side = models::map_size(*model, spec.size);
     v.check(model->pool != "center" || side >= 4, "model",
             "pool: center needs a map of 4x4 at least, and this stem leaves " +

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <variant>
+#include <vector>
 
 namespace rewire::models {
 
@@ -26,21 +27,25 @@ struct WiringDescription {
   bool keep_sign = true;      // reg_td, td: false returns absolute values, as published
 };
 
-// The small classifier whose one wired layer is read block by block (kind `static`).
-struct StaticDescription {
+// The small classifiers, of one wired layer: read block by block (kind `static`), `steps` times
+// (kind `discrete`), or as the right-hand side of a differential equation (kind `continuous`).
+struct SmallDescription {
+  std::string kind = "static";
   int64_t dim = 0;             // channels of the state, D
-  int64_t layers = 5;          // blocks
+  int64_t layers = 5;          // static: blocks
+  int64_t steps = 5;           // discrete
+  double tolerance = 1e-3;     // continuous: of the solver, relative and absolute
   int64_t downsample_dim = 0;  // channels of the stem, d
   int64_t feature_dim = 0;     // channels read by the classifier, f
   std::string stem =
       "strided";  // strided: as published, maps a quarter the image's size; single: one 3x3
   std::string pool = "center";  // center: as published, a 2x2 window; global: the whole map
-  WiringDescription wiring;
+  WiringDescription wiring{};
 };
 
 // Side of the map that the stem makes of an image of `image_size` pixels a side: the published one
 // halves it twice, rounding up.
-inline int64_t map_size(const StaticDescription& description, int64_t image_size) {
+inline int64_t map_size(const SmallDescription& description, int64_t image_size) {
   return description.stem == "single" ? image_size : ((image_size + 1) / 2 + 1) / 2;
 }
 
@@ -48,9 +53,24 @@ inline int64_t map_size(const StaticDescription& description, int64_t image_size
 // `wired_mobilenet_v1`). The wiring's prune rate is 1 - the width of the plain network that has as
 // many edges.
 struct WiredMobileNetV1Description {
-  WiringDescription wiring;
+  std::string kind = "wired_mobilenet_v1";
+  bool small = false;  // the classifier is wired too, without bias
+  WiringDescription wiring{};
 };
 
-using Description = std::variant<StaticDescription, WiredMobileNetV1Description>;
+// MobileNetV1, its channels multiplied by `width` (kind `mobilenet_v1`): nothing is wired.
+// Source: Howard et al. 2017, arXiv 1704.04861.
+struct MobileNetV1Description {
+  std::string kind = "mobilenet_v1";
+  double width = 1;
+};
+
+using Description =
+    std::variant<SmallDescription, WiredMobileNetV1Description, MobileNetV1Description>;
+
+// Every kind of network with its defaults.
+std::vector<Description> families();
+// The word that names a network's kind in an experiment file.
+std::string kind_of(const Description& description);
 
 }  // namespace rewire::models

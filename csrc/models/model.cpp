@@ -2,7 +2,8 @@
 
 #include <ATen/CPUGeneratorImpl.h>
 
-#include "models/static.h"
+#include "models/mobilenet_v1.h"
+#include "models/small.h"
 #include "models/wired_mobilenet_v1.h"
 #include "models/wiring.h"
 #include "ops/rewire.h"
@@ -12,9 +13,14 @@ namespace {
 
 namespace jit = torch::jit;
 
-Model build_family(const StaticDescription& description, const data::ImageSpec& spec,
+Model build_family(const SmallDescription& description, const data::ImageSpec& spec,
                    at::Generator& generator) {
-  return build_static(description, spec, generator);
+  return build_small(description, spec, generator);
+}
+
+Model build_family(const MobileNetV1Description& description, const data::ImageSpec& spec,
+                   at::Generator& generator) {
+  return build_mobilenet_v1(description, spec, generator);
 }
 
 Model build_family(const WiredMobileNetV1Description& description, const data::ImageSpec& spec,

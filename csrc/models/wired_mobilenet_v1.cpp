@@ -36,6 +36,17 @@ Wiring wiring_of(const StageShape& shape, const WiringDescription& rule, const s
   return wiring;
 }
 
+// The classifier of a `small` network: wired, without bias.
+jit::Module wired_classifier(const WiringDescription& rule, int64_t classes,
+                             at::Generator& generator) {
+  jit::Module module = script::new_module("WiredLinear");
+  const std::vector<uint8_t> impossible(classes * kFeatures, 0);
+  module.register_module("graph", wiring(rule, classes, kFeatures, impossible, generator));
+  module.register_attribute("execution", c10::StringType::get(), std::string("auto"));
+  script::define(module, "linear_wired");
+  return module;
+}
+
 }  // namespace
 
 double stage_prune_rate(const StageShape& shape, double prune_rate) {
@@ -95,7 +106,7 @@ Model build_wired_mobilenet_v1(const WiredMobileNetV1Description& description,
                                                 .with_bias = false},
                                                generator));
   int64_t side = strided(spec.size, stride);
-  model.other_macs = 9 * spec.channels * kStages[0].in * side * side + kFeatures * classes;
+  model.other_macs = 9 * spec.channels * kStages[0].in * side * side;
 
   std::vector<jit::Module> stages;
   for (const StageShape& shape : kStages) {
@@ -109,7 +120,19 @@ Model build_wired_mobilenet_v1(const WiredMobileNetV1Description& description,
   }
   model.module.register_module("layers", sequential(stages));
   model.module.register_module("bn", batch_norm2d(kFeatures));
-  model.module.register_module("linear", linear(kFeatures, classes, generator));
+  if (description.small) {
+    model.module.register_module("linear",
+                                 wired_classifier(description.wiring, classes, generator));
+    model.wirings.push_back({.name = "linear.graph",
+                             .rule = description.wiring,
+                             .readable = at::ones({classes, kFeatures}, at::kBool),
+                             .positions = 1,
+                             .groups = {kFeatures},
+                             .outputs = classes});
+  } else {
+    model.module.register_module("linear", linear(kFeatures, classes, generator));
+    model.other_macs += kFeatures * classes;
+  }
   script::define(model.module, "wired_mobilenet_v1");
   return model;
 }

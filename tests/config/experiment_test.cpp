@@ -137,7 +137,7 @@ TEST(Experiments, EveryShippedFileReads) {
 TEST(Experiments, ThePublishedStaticClassifier) {
   const Experiment experiment =
       load(fs::path(REWIRE_SOURCE_DIR) / "configs" / "cifar10" / "static-dnw.yaml");
-  const auto& model = std::get<models::StaticDescription>(experiment.model);
+  const auto& model = std::get<models::SmallDescription>(experiment.model);
   EXPECT_EQ(experiment.name, "static-dnw");
   EXPECT_EQ(model.dim, 800);
   EXPECT_EQ(model.feature_dim, 100);

@@ -15,7 +15,7 @@ TEST(Override, SetsAKeyOfAnyDepth) {
   EXPECT_EQ(experiment.seed, 12);
   EXPECT_EQ(experiment.training.epochs, 7);
   EXPECT_EQ(experiment.training.batch_size, 64);  // its neighbours stay
-  EXPECT_EQ(std::get<models::StaticDescription>(experiment.model).wiring.prune_rate, 0.25);
+  EXPECT_EQ(std::get<models::SmallDescription>(experiment.model).wiring.prune_rate, 0.25);
 }
 
 TEST(Override, TheLastOneWins) { EXPECT_EQ(read_text(kSmall, {"seed=1", "seed=2"}).seed, 2); }

@@ -9,7 +9,7 @@ namespace rewire::config {
 namespace {
 
 const models::WiringDescription& wiring_of(const Experiment& experiment) {
-  return std::get<models::StaticDescription>(experiment.model).wiring;
+  return std::get<models::SmallDescription>(experiment.model).wiring;
 }
 
 TEST(Reader, FillsInDefaults) {
@@ -21,7 +21,7 @@ TEST(Reader, FillsInDefaults) {
   EXPECT_EQ(experiment.data.root, std::nullopt);
   EXPECT_THAT(experiment.data.normalize.mean, testing::ElementsAre(0.3));
   EXPECT_EQ(experiment.data.workers, 1);
-  const auto& model = std::get<models::StaticDescription>(experiment.model);
+  const auto& model = std::get<models::SmallDescription>(experiment.model);
   EXPECT_EQ(model.dim, 32);
   EXPECT_EQ(model.layers, 5);
   EXPECT_EQ(model.stem, "strided");

@@ -78,18 +78,22 @@ TEST(WiredStage, AgreesWithThePublishedBlock) {
   }
 }
 
-models::Model formula_model(const std::string& kind, double prune_rate, const Golden& golden) {
-  models::WiredMobileNetV1Description description;
+const data::ImageSpec kCifar{3, 32, std::vector<std::string>(10, "class")};
+
+models::Model formula_model(const std::string& kind, double prune_rate, const Golden& golden,
+                            bool small = false, const data::ImageSpec& spec = kCifar) {
+  models::WiredMobileNetV1Description description{.small = small, .wiring = {}};
   description.wiring = {.kind = kind, .prune_rate = prune_rate};
-  models::Model model =
-      models::build(description, {3, 32, std::vector<std::string>(10, "class")}, 0);
+  models::Model model = models::build(description, spec, 0);
   test::load_formula(model, golden, [&](const std::string& name, uint32_t seed) {
     for (const models::Wiring& wiring : model.wirings) {
       if (wiring.name + ".mask" != name) continue;
       const int64_t out = wiring.readable.size(0), in = wiring.readable.size(1);
-      return test::formula_mask(name, seed, {out, in},
-                                models::pruned_count(wiring.rule.prune_rate, out * in),
-                                graph::impossible_edges(out, in, wiring.groups[0], wiring.outputs));
+      return test::formula_mask(
+          name, seed, {out, in}, models::pruned_count(wiring.rule.prune_rate, out * in),
+          wiring.name == "linear.graph"
+              ? std::vector<uint8_t>(out * in, 0)
+              : graph::impossible_edges(out, in, wiring.groups[0], wiring.outputs));
     }
     return Tensor();
   });
@@ -99,13 +103,38 @@ models::Model formula_model(const std::string& kind, double prune_rate, const Go
 class MobileNetGolden : public testing::TestWithParam<const char*> {};
 
 TEST_P(MobileNetGolden, LogitsLossGradientsAndStatisticsAgree) {
-  const std::string kind = GetParam();
-  const Golden golden = test::load_golden("medium_" + kind);
-  models::Model model = formula_model(kind, kind == "complete" ? 0 : 0.775, golden);
+  const std::string name = GetParam(), kind = name.substr(0, name.find('_'));
+  const Golden golden = test::load_golden("medium_" + name);
+  models::Model model =
+      formula_model(kind, kind == "complete" ? 0 : 0.775, golden, name.ends_with("_small"));
   test::expect_network(model, golden);
 }
 
-INSTANTIATE_TEST_SUITE_P(Kinds, MobileNetGolden, testing::Values("complete", "dnw", "random"));
+INSTANTIATE_TEST_SUITE_P(Kinds, MobileNetGolden,
+                         testing::Values("complete", "dnw", "random", "dnw_small", "random_small"));
+
+class LargeGolden : public testing::TestWithParam<const char*> {};
+
+TEST_P(LargeGolden, LogitsAgree) {
+  const std::string name = GetParam();
+  const Golden golden = test::load_golden("large_" + name);
+  models::Model model = formula_model("dnw", 0.775, golden, name.starts_with("dnw_small"),
+                                      {3, 224, std::vector<std::string>(1000, "class")});
+  test::expect_logits(model, golden);
+}
+
+INSTANTIATE_TEST_SUITE_P(Kinds, LargeGolden, testing::Values("dnw_x0225", "dnw_small_x0225"));
+
+TEST(MobileNet, SmallClassifierKeepsABatchOfOne) {
+  models::WiredMobileNetV1Description description{.small = true, .wiring = {.kind = "dnw"}};
+  for (const char* kind : {"dnw", "complete", "td"}) {
+    description.wiring.kind = kind;
+    models::Model model = models::build(description, kCifar, 0);
+    model.module.eval();
+    EXPECT_EQ(model.module.forward({torch::zeros({1, 3, 32, 32})}).toTensor().sizes(),
+              (std::vector<int64_t>{1, 10}));
+  }
+}
 
 TEST(MobileNetTrajectory, ThreeStepsOfTrainingAgree) {
   const Golden golden = test::load_golden("trajectory_medium_dnw");
@@ -126,8 +155,8 @@ TEST(WiredStage, ReadsEveryReadableEdgeAndNoOther) {
 }
 
 TEST(MobileNet, ExecutionIsThatOfEveryStage) {
-  models::Model model =
-      models::build(models::WiredMobileNetV1Description{{.kind = "dnw"}}, {1, 8, {"a", "b"}}, 0);
+  models::Model model = models::build(
+      models::WiredMobileNetV1Description{.wiring = {.kind = "dnw"}}, {1, 8, {"a", "b"}}, 0);
   models::set_execution(model, "dense");
   int64_t stages = 0;
   for (const auto& module : model.module.modules()) {

@@ -18,8 +18,18 @@ at::Tensor formula_mask(const std::string& name, uint32_t seed, at::IntArrayRef 
 void load_formula(models::Model& model, const Golden& golden,
                   const std::function<at::Tensor(const std::string&, uint32_t)>& mask);
 
+// The images by formula.
+at::Tensor formula_input(const Golden& golden);
+
+// Measured against float64, relative to a tensor's largest value: logits 3e-6, gradients 1e-5 and
+// running statistics 3e-7; some networks have larger ones.
+struct Tolerance {
+  double train_logits = 5e-5, gradient = 5e-4, statistics = 1e-5;
+};
 // Edges kept; logits and loss, in evaluation and in training; gradients; running statistics.
-void expect_network(models::Model& model, const Golden& golden);
+void expect_network(models::Model& model, const Golden& golden, const Tolerance& tolerance = {});
+// Logits in evaluation, then in training.
+void expect_logits(models::Model& model, const Golden& golden);
 // Steps of SGD: losses, logits, edges that changed, final tensors.
 void expect_trajectory(models::Model& model, const Golden& golden);
 

@@ -1,8 +1,9 @@
-// The static classifier against the published code: logits, losses, gradients, running statistics
-// and a training of five steps, on weights by formula.
+// The small classifiers against the published code: logits, losses, gradients, running statistics
+// and a training of a few steps, on weights by formula.
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
+#include <limits>
 #include <set>
 
 #include "graph/wired_blocks.h"
@@ -15,42 +16,117 @@ namespace {
 using namespace rewire;
 using at::Tensor;
 using test::Golden;
+namespace jit = torch::jit;
 
 const data::ImageSpec kCifar{3, 32, std::vector<std::string>(10, "class")};
 
-models::StaticDescription published(const std::string& kind) {
-  models::StaticDescription description{
-      .dim = 800, .downsample_dim = 32, .feature_dim = 100, .wiring = {}};
-  description.wiring = {.kind = kind, .prune_rate = 0.95};
+models::SmallDescription published(const std::string& wiring, const std::string& kind = "static") {
+  models::SmallDescription description{
+      .kind = kind, .dim = 800, .downsample_dim = 32, .feature_dim = 100, .wiring = {}};
+  description.wiring = {.kind = wiring, .prune_rate = 0.95};
   return description;
 }
 
-// The mask of the random layer by formula.
-Tensor formula_mask(const std::string& name, uint32_t seed) {
-  return test::formula_mask(name, seed, {800, 800}, 608000,
-                            graph::impossible_edges(800, 800, 32, 100));
-}
-
-models::Model formula_model(const std::string& kind, const Golden& golden) {
-  models::Model model = models::build(published(kind), kCifar, 0);
-  test::load_formula(model, golden, formula_mask);
+// Where only a static network has impossible edges.
+models::Model formula_model(const std::string& kind, const std::string& wiring,
+                            const Golden& golden) {
+  models::Model model = models::build(published(wiring, kind), kCifar, 0);
+  test::load_formula(model, golden, [&](const std::string& name, uint32_t seed) {
+    const auto impossible = kind == "static" ? graph::impossible_edges(800, 800, 32, 100)
+                                             : std::vector<uint8_t>(640000, 0);
+    return test::formula_mask(name, seed, {800, 800}, 608000, impossible);
+  });
   return model;
 }
 
-class StaticGolden : public testing::TestWithParam<const char*> {};
+class SmallGolden : public testing::TestWithParam<std::tuple<const char*, const char*>> {};
 
-TEST_P(StaticGolden, LogitsLossGradientsAndStatisticsAgree) {
-  const Golden golden = test::load_golden(std::string("small_static_") + GetParam());
-  models::Model model = formula_model(GetParam(), golden);
-  test::expect_network(model, golden);
+TEST_P(SmallGolden, LogitsLossGradientsAndStatisticsAgree) {
+  const auto [kind, wiring] = GetParam();
+  const Golden golden = test::load_golden(std::string("small_") + kind + "_" + wiring);
+  models::Model model = formula_model(kind, wiring, golden);
+  test::Tolerance tolerance;
+  if (kind == std::string("continuous")) tolerance.gradient = 2e-3;
+  test::expect_network(model, golden, tolerance);
 }
 
-INSTANTIATE_TEST_SUITE_P(Kinds, StaticGolden, testing::Values("dnw", "random"));
+INSTANTIATE_TEST_SUITE_P(Kinds, SmallGolden,
+                         testing::Combine(testing::Values("static", "discrete", "continuous"),
+                                          testing::Values("dnw", "random")));
 
-TEST(StaticTrajectory, FiveStepsOfTrainingAgree) {
-  const Golden golden = test::load_golden("trajectory_small_static_dnw");
-  models::Model model = formula_model("dnw", golden);
+class SmallTrajectory : public testing::TestWithParam<const char*> {};
+
+TEST_P(SmallTrajectory, StepsOfTrainingAgree) {
+  const Golden golden = test::load_golden(std::string("trajectory_small_") + GetParam() + "_dnw");
+  models::Model model = formula_model(GetParam(), "dnw", golden);
   test::expect_trajectory(model, golden);
+}
+
+INSTANTIATE_TEST_SUITE_P(Kinds, SmallTrajectory, testing::Values("static", "discrete"));
+
+TEST(ContinuousClassifier, EvaluatesTheSlopeWhenThePublishedSolverDoes) {
+  for (const char* wiring : {"dnw", "random"}) {
+    const Golden golden = test::load_golden(std::string("small_continuous_") + wiring);
+    models::Model model = formula_model("continuous", wiring, golden);
+    const Tensor image = test::formula_input(golden);
+    for (const bool training : {false, true}) {
+      model.module.train(training);
+      const std::string mode = training ? "train" : "eval";
+      const Tensor stem =
+          model.module.attr("downsample").toModule().forward({image}).toTensor().detach();
+      const Tensor zeros = model.module.attr("zeros").toTensor().expand({4, -1, -1, -1});
+      jit::Module solver = model.module.attr("odesolve").toModule();
+      const auto solution =
+          solver.get_method("solve")({torch::cat({stem, zeros}, 1)}).toTuple()->elements();
+      const std::vector<double> times = solution[1].toDoubleVector();
+      EXPECT_EQ(int64_t(times.size()), golden.at(mode + ".nfe").item<int64_t>());
+      EXPECT_LE((torch::tensor(times, at::kDouble) - golden.at(mode + ".eval_times"))
+                    .abs()
+                    .max()
+                    .item<double>(),
+                1e-4);
+    }
+  }
+}
+
+TEST(ContinuousClassifier, GivesNoNumberWhereTheStateIsNone) {
+  models::SmallDescription description = published("complete", "continuous");
+  description.dim = 12;
+  description.downsample_dim = 4;
+  description.feature_dim = 3;
+  description.wiring.prune_rate = 0;
+  models::Model model = models::build(description, kCifar, 0);
+  const Tensor image = torch::full({1, 3, 32, 32}, std::numeric_limits<float>::quiet_NaN());
+  EXPECT_TRUE(model.module.forward({image}).toTensor().isnan().all().item<bool>());
+}
+
+TEST(DiscreteClassifier, GradientThroughEveryStepIsThatOfTheFormula) {
+  models::SmallDescription description = published("dnw", "discrete");
+  description.dim = 12;
+  description.downsample_dim = 4;
+  description.feature_dim = 3;
+  description.steps = 3;
+  description.wiring.prune_rate = 0.5;
+  models::Model model = models::build(description, kCifar, 0);
+  const Tensor image = torch::randn({2, 3, 32, 32});
+  model.module.forward({image}).toTensor().square().sum().backward();
+  const auto tensor = [&](const char* module, const char* name) {
+    return model.module.attr(module).toModule().attr(name).toTensor();
+  };
+  const Tensor weight = tensor("graph", "weight").detach().requires_grad_();
+  Tensor x = model.module.attr("downsample").toModule().forward({image}).toTensor().detach();
+  x = torch::constant_pad_nd(x, {0, 0, 0, 0, 0, 8});
+  for (int step = 0; step < 3; ++step) {
+    x = torch::conv2d(torch::relu(x), tensor("conv", "weight").detach(), {}, 1, 1, 1, 12);
+    x = torch::conv2d(x, ops::keep_strongest(weight, 72));
+    x = torch::instance_norm(x, {}, {}, {}, {}, true, 0.1, 1e-5, false);
+  }
+  const Tensor features = x.slice(1, 9).slice(2, 2, 4).slice(3, 2, 4).mean({2, 3});
+  torch::linear(features, tensor("fc", "weight").detach(), tensor("fc", "bias").detach())
+      .square()
+      .sum()
+      .backward();
+  EXPECT_TRUE(test::close(tensor("graph", "weight").grad(), weight.grad(), 1e-4));
 }
 
 TEST(StaticNames, AreThePublishedOnesAndNoOthers) {
@@ -105,13 +181,13 @@ TEST(StaticModel, SameSeedSameWeights) {
 
 // Twelve channels in blocks of four, every edge kept, for grey images of 8x8 and two classes.
 models::Model small_complete() {
-  models::StaticDescription small{.dim = 12,
-                                  .layers = 3,
-                                  .downsample_dim = 4,
-                                  .feature_dim = 3,
-                                  .stem = "single",
-                                  .pool = "global",
-                                  .wiring = {}};
+  models::SmallDescription small{.dim = 12,
+                                 .layers = 3,
+                                 .downsample_dim = 4,
+                                 .feature_dim = 3,
+                                 .stem = "single",
+                                 .pool = "global",
+                                 .wiring = {}};
   small.wiring.kind = "complete";
   return models::build(small, {1, 8, {"a", "b"}}, 1);
 }

@@ -1,0 +1,16 @@
+#include "models/description.h"
+
+namespace rewire::models {
+
+std::vector<Description> families() {
+  SmallDescription static_time{.kind = "static"}, discrete{.kind = "discrete"},
+      continuous{.kind = "continuous"};
+  return {static_time, discrete, continuous, WiredMobileNetV1Description(),
+          MobileNetV1Description()};
+}
+
+std::string kind_of(const Description& description) {
+  return std::visit([](const auto& family) { return family.kind; }, description);
+}
+
+}  // namespace rewire::models
