@@ -21,12 +21,19 @@ struct Expectation {
   std::string source;
 };
 
+// Checkpoints that a training begins with, in the place of fresh weights.
+struct Start {
+  std::string weights;
+  std::string edges;  // fine_tune: whose weights choose the edges; empty: `weights`
+};
+
 struct Experiment {
   std::string name;
   int64_t seed = 0;
   std::string execution = "auto";  // of the wired layers: auto, sparse, dense
   data::Description data;
   models::Description model;
+  std::optional<Start> start;
   TrainingDescription training;
   std::optional<Expectation> expect;
 };

@@ -166,6 +166,12 @@ void fields(Visitor& v, TrainingDescription& training) {
 }
 
 template <class Visitor>
+void fields(Visitor& v, Start& start) {
+  v.required("weights", start.weights);
+  v.field("edges", start.edges);
+}
+
+template <class Visitor>
 void fields(Visitor& v, Expectation& expect) {
   v.required("top1", expect.top1, {0, 100});
   v.field("within", expect.within, {0, 100});
@@ -193,6 +199,7 @@ void fields(Visitor& v, Experiment& experiment) {
   v.choice("execution", experiment.execution, {"auto", "sparse", "dense"});
   v.section("data", experiment.data);
   v.section("model", experiment.model);
+  v.section("start", experiment.start);
   v.section("training", experiment.training);
   check_together(v, experiment);
   v.section("expect", experiment.expect);

@@ -66,6 +66,12 @@ at::Tensor edges_kept(const Model& model, const Wiring& wiring) {
   return matrix(wiring_module(model, wiring).get_method("edges")({}).toTensor());
 }
 
+std::vector<at::Tensor> edges_kept(const Model& model) {
+  std::vector<at::Tensor> kept;
+  for (const Wiring& wiring : model.wirings) kept.push_back(edges_kept(model, wiring));
+  return kept;
+}
+
 at::Tensor edges_in_use(const Model& model, const Wiring& wiring) {
   return edges_kept(model, wiring).logical_and(wiring.readable);
 }

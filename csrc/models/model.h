@@ -41,6 +41,7 @@ torch::jit::Module wiring_module(const Model& model, const Wiring& wiring);
 // bool [out, in]: the candidates that the layer's rule keeps; those of them that the network reads;
 // and the weights of the latter, 0 elsewhere.
 at::Tensor edges_kept(const Model& model, const Wiring& wiring);
+std::vector<at::Tensor> edges_kept(const Model& model);
 at::Tensor edges_in_use(const Model& model, const Wiring& wiring);
 at::Tensor weights_in_use(const Model& model, const Wiring& wiring);
 

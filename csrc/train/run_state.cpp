@@ -105,11 +105,8 @@ void load_tensors(const std::filesystem::path& path, const TensorMap& tensors,
 RunState::RunState(const config::Experiment& experiment, models::Model built)
     : model(std::move(built)),
       optimizer(experiment.training.optimizer, model.module),
-      sums(experiment.training.topk) {
-  for (const models::Wiring& wiring : model.wirings) {
-    edges_before.push_back(models::edges_kept(model, wiring));
-  }
-}
+      sums(experiment.training.topk),
+      edges_before(models::edges_kept(model)) {}
 
 void save_checkpoint(const std::filesystem::path& path, const config::Experiment& experiment,
                      const RunState& state) {
@@ -155,6 +152,22 @@ Origin load_model(const std::filesystem::path& path, models::Model& model) {
   const TensorMap tensors = read_tensors(path);
   load_tensors(path, tensors, model);
   return {experiment_of(tensors, path), finished_epochs(tensors, path)};
+}
+
+void load_start(const config::Start& start, models::Model& model) {
+  if (start.edges.empty()) {
+    load_model(start.weights, model);
+    return;
+  }
+  load_model(start.edges, model);
+  std::vector<std::pair<at::Tensor, at::Tensor>> chosen;  // a mask, and what it is to be
+  for (const models::Wiring& wiring : model.wirings) {
+    if (wiring.rule.kind != "fine_tune") continue;
+    const at::Tensor mask = models::wiring_module(model, wiring).attr("mask").toTensor();
+    chosen.emplace_back(mask, mask.clone());
+  }
+  load_model(start.weights, model);
+  for (auto& [mask, values] : chosen) mask.copy_(values);
 }
 
 config::Experiment experiment_of(const TensorMap& tensors, const std::filesystem::path& path) {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <torch/torch.h>
 
+#include <algorithm>
 #include <chrono>
 #include <optional>
 
@@ -34,10 +35,10 @@ class Training {
         train_set_(data::open(experiment.data, options.data_root, data::Split::train)),
         test_set_(data::open(experiment.data, options.data_root, data::Split::test)),
         folder_(options.output),
-        state_(experiment, models::build(experiment.model, train_set_.spec, experiment.seed)),
-        edges_start_(state_.edges_before) {
+        state_(experiment, models::build(experiment.model, train_set_.spec, experiment.seed)) {
     at::manual_seed(uint64_t(experiment.seed));
     start_or_resume();
+    edges_start_ = edges_at_start();
     journal_.emplace(folder_, state_);
   }
 
@@ -67,10 +68,36 @@ class Training {
       throw CheckpointError(notes_.front() +
                             "; no other checkpoint is whole; start over with --resume never");
     }
+    if (experiment_.start) {
+      load_start(*experiment_.start, state_.model);
+      state_.edges_before = models::edges_kept(state_.model);
+    } else if (chooses_by_weights()) {
+      note("fine_tune chooses among fresh weights: start.weights names a checkpoint's");
+    }
     set_execution(experiment_.execution == "auto" ? models::faster_execution(state_.model)
                                                   : experiment_.execution);
     folder_.clear();
     save_checkpoint(folder_.checkpoint("init"), experiment_, state_);
+  }
+
+  bool chooses_by_weights() const {
+    return std::any_of(
+        state_.model.wirings.begin(), state_.model.wirings.end(),
+        [](const models::Wiring& wiring) { return wiring.rule.kind == "fine_tune"; });
+  }
+
+  // Of a training that goes on, the start is the seed's, or that of the folder's first checkpoint.
+  std::vector<at::Tensor> edges_at_start() {
+    if (!resumed_) return state_.edges_before;
+    models::Model start = models::build(experiment_.model, train_set_.spec, experiment_.seed);
+    if (experiment_.start) {
+      try {
+        load_model(folder_.checkpoint("init"), start);
+      } catch (const CheckpointError&) {
+        return state_.edges_before;
+      }
+    }
+    return models::edges_kept(start);
   }
 
   // What `auto` is for this run, once and for all: other sums would end in other bits.
@@ -91,6 +118,7 @@ class Training {
 
   // rewind: the folder may hold later checkpoints, which then belong to a future that is given up.
   void go_on_from(const fs::path& file, const TensorMap& tensors, bool rewind) {
+    resumed_ = true;
     set_execution(experiment_of(tensors, file).execution);
     restore(file, tensors, experiment_, state_);
     const int64_t batch = experiment_.training.batch_size;
@@ -281,7 +309,8 @@ class Training {
   const data::Dataset test_set_;
   RunFolder folder_;
   RunState state_;
-  const std::vector<at::Tensor> edges_start_;
+  bool resumed_ = false;
+  std::vector<at::Tensor> edges_start_;
   std::optional<Journal> journal_;
   std::vector<std::string> notes_;
   int64_t images_ = 0;

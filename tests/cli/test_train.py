@@ -105,6 +105,49 @@ def test_every_kind_of_wiring_trains(rewire, kind):
     assert math.isfinite(result["loss"])
 
 
+def test_every_kind_of_network_trains(rewire):
+    small = "dim: 36, downsample_dim: 4, feature_dim: 16, stem: single, pool: global"
+    wiring = "wiring: {kind: dnw, prune_rate: 0.9}"
+    for model in (
+        f"{{kind: discrete, {small}, steps: 2, {wiring}}}",
+        f"{{kind: continuous, {small}, tolerance: 0.1, {wiring}}}",
+        f"{{kind: wired_mobilenet_v1, small: true, {wiring}}}",
+        "{kind: mobilenet_v1, width: 0.04}",
+    ):
+        result = rewire.train("run", "--resume", "never", model=model, training__epochs=1).check().json
+        assert math.isfinite(result["loss"]), model
+
+
+def test_a_start_gives_weights_and_edges(rewire):
+    """Fine-tuning takes both of one checkpoint, a lottery ticket of two."""
+    rewire.train("dense", model__wiring="{kind: complete, prune_rate: 0}").check()
+    first, last = rewire.checkpoint("dense", "init"), rewire.checkpoint("dense", "last")
+    tuned = {"model__wiring": "{kind: fine_tune, prune_rate: 0.9}", "training__epochs": 1}
+    rewire.train("tuned", **tuned, start=f"{{weights: {last}}}").check()
+    lottery = rewire.train("lottery", **tuned, start=f"{{weights: {first}, edges: {last}}}").check()
+    before, after, tuned_from, ticket = (
+        torch.load(path, weights_only=True)
+        for path in (first, last, rewire.checkpoint("tuned", "init"), rewire.checkpoint("lottery", "init"))
+    )
+    weight = "model.graph.weight"
+    strongest = after[weight].abs().flatten().topk(after[weight].numel() - int(0.9 * after[weight].numel()))
+    mask = torch.zeros(after[weight].numel()).index_fill(0, strongest.indices, 1).view_as(after[weight])
+    assert torch.equal(tuned_from["model.graph.mask"], mask)
+    assert torch.equal(ticket["model.graph.mask"], mask)
+    for name in before:
+        if name.startswith("model."):
+            assert torch.equal(tuned_from[name], after[name])
+            assert torch.equal(ticket[name], before[name])
+    assert lottery.json["edges_moved"] == 0
+    more = rewire.train("lottery", **{**tuned, "training__epochs": 2}, start=f"{{weights: {first}, edges: {last}}}")
+    assert more.check().json["edges_moved"] == 0
+
+
+def test_a_start_that_is_not_there(rewire):
+    rewire.train("run", start="{weights: none.pt}").refused(4, "none.pt: no such file")
+    assert not rewire.path("run").exists()
+
+
 def test_a_seed_decides_the_result(rewire, trained):
     rewire.train("same").check()
     assert rewire.rows("same") == trained.rows("run")
