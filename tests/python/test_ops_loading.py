@@ -79,7 +79,8 @@ def test_an_exported_model_without_the_library(tmp_path):
     )
     assert run.returncode == 1
     assert "Unknown builtin op: rewire::keep_strongest." in run.stderr.splitlines()
-    library = next(line for line in open("/proc/self/maps") if "librewire.so" in line).split()[-1]
+    mapped = next(line for line in open("/proc/self/maps") if "librewire.so" in line)
+    library = mapped[mapped.index("/") :].rstrip()  # a path may have spaces
     load = f"import torch; torch.ops.load_library({library!r}); torch.jit.load({str(path)!r})"
     subprocess.run([sys.executable, "-W", "ignore", "-c", load], check=True)
 
