@@ -1,13 +1,13 @@
-# A wired layer without bias. x [batch, in] -> [batch, out]
+# A wired layer; bias [out] or None. x [batch, in] -> [batch, out]
 def forward(self, x: Tensor) -> Tensor:
     weight = self.graph.candidates()
     structure = self.graph.structure()
     if len(structure) == 0:
-        return torch.linear(x, weight.flatten(1))
+        return torch.linear(x, weight.flatten(1), self.bias)
     return rewire.wired_linear(
         x,
         weight,
-        None,
+        self.bias,
         structure[0],
         structure[1],
         structure[2],

@@ -9,6 +9,7 @@
 
 #include "data/image_file.h"
 #include "error.h"
+#include "models/fast_eval.h"
 #include "train/run_state.h"
 
 namespace rewire::cli {
@@ -104,9 +105,10 @@ std::string signal_name(int number) {
 }
 
 Loaded load_model(const config::Experiment& experiment,
-                  const std::optional<std::string>& checkpoint) {
-  Loaded loaded{
-      models::build(experiment.model, data::image_spec(experiment.data.kind), experiment.seed)};
+                  const std::optional<std::string>& checkpoint,
+                  const std::optional<data::ImageSpec>& spec) {
+  Loaded loaded{models::build(
+      experiment.model, spec.value_or(data::image_spec(experiment.data.kind)), experiment.seed)};
   models::set_execution(loaded.model, experiment.execution);
   if (checkpoint) {
     const train::Origin origin = train::load_model(*checkpoint, loaded.model);
@@ -119,6 +121,17 @@ Loaded load_model(const config::Experiment& experiment,
   }
   loaded.model.module.eval();
   return loaded;
+}
+
+void make_fast(const config::Experiment& experiment, Loaded& loaded) {
+  const models::EdgeCount edges = models::count_edges(loaded.model);
+  const int64_t parameters = models::count_parameters(loaded.model);
+  loaded.model =
+      models::fast_eval(loaded.model, experiment.model, data::image_spec(experiment.data.kind));
+  models::set_execution(loaded.model, experiment.execution);
+  say(fmt::format("fast evaluation: {} of {} parameters and {} of {} edges are left",
+                  models::count_parameters(loaded.model), parameters,
+                  models::count_edges(loaded.model).kept, edges.kept));
 }
 
 void describe(const models::Model& model, nlohmann::ordered_json& result) {

@@ -41,6 +41,7 @@ void add_train(CLI::App& app);
 void add_evaluate(CLI::App& app);
 void add_predict(CLI::App& app);
 void add_export(CLI::App& app);
+void add_profile(CLI::App& app);
 void add_check(CLI::App& app);
 void add_quickstart(CLI::App& app);
 
@@ -60,14 +61,17 @@ void complain(const std::string& line);  // bare, as an error is
 // nobody reads.
 void show(const std::string& text);
 
-// The model of an experiment, with the weights of `checkpoint` where one is named, in evaluation
-// mode.
+// The model of an experiment for images of `spec`, its data's where none is given, with the weights
+// of `checkpoint` where one is named, in evaluation mode.
 struct Loaded {
   models::Model model;
   int64_t epochs = 0;  // that the checkpoint was trained for
 };
 Loaded load_model(const config::Experiment& experiment,
-                  const std::optional<std::string>& checkpoint);
+                  const std::optional<std::string>& checkpoint,
+                  const std::optional<data::ImageSpec>& spec = std::nullopt);
+// The same without its dead channels, and with its wiring fixed.
+void make_fast(const config::Experiment& experiment, Loaded& loaded);
 
 // The keys that describe a model in every JSON result: edges, edges_in_use, parameters, macs.
 void describe(const models::Model& model, nlohmann::ordered_json& result);

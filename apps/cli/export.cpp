@@ -1,4 +1,4 @@
-// rewire export CONFIG [--checkpoint FILE] --to FILE
+// rewire export CONFIG [--checkpoint FILE] --to FILE [--fast-eval]
 #include <fmt/format.h>
 
 #include <sstream>
@@ -15,6 +15,7 @@ struct Options {
   Common common;
   std::optional<std::string> checkpoint;
   std::string to;
+  bool fast_eval = false;
 };
 
 std::string torchscript_bytes(const models::Model& model) {
@@ -32,7 +33,9 @@ void export_model(const Options& options) {
         "'");
   }
   const config::Experiment experiment = options.common.experiment();
-  const models::Model model = load_model(experiment, options.checkpoint).model;
+  Loaded loaded = load_model(experiment, options.checkpoint);
+  if (options.fast_eval) make_fast(experiment, loaded);
+  const models::Model& model = loaded.model;
   data::write_atomically(
       to, ending == ".pt" ? torchscript_bytes(model)
                           : script::to_safetensors(
@@ -59,6 +62,8 @@ void add_export(CLI::App& app) {
   command->add_option("--checkpoint", options->checkpoint, "Weights (default: freshly initialised)")
       ->type_name("FILE");
   command->add_option("--to", options->to, "File to write")->required()->type_name("FILE");
+  command->add_flag("--fast-eval", options->fast_eval,
+                    "Without dead channels and with the wiring fixed: for evaluation alone");
   command->callback([options] { export_model(*options); });
 }
 

@@ -106,6 +106,7 @@ int run(int argc, char** argv) {
   cli::add_evaluate(app);
   cli::add_predict(app);
   cli::add_export(app);
+  cli::add_profile(app);
   cli::add_check(app);
   cli::add_quickstart(app);
   try {

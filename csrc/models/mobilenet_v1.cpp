@@ -42,23 +42,28 @@ Model build_mobilenet_v1(const MobileNetV1Description& description, const data::
     return int64_t(double(channels) * description.width);
   };
   const int64_t stride = spec.size <= kSmallImage ? 1 : 2, classes = int64_t(spec.classes.size());
-  Model model{script::new_module("MobileNetV1"), {}, 0};
+  Model model{script::new_module("MobileNetV1"), {}, {}};
+  const auto count = [&](const std::string& name, int64_t parameters, int64_t positions) {
+    model.layers.push_back({name, parameters, parameters * positions});
+  };
   int64_t in = scaled(kStem), side = strided(spec.size, stride);
   model.module.register_module(
       "conv1",
       conv2d({.in = spec.channels, .out = in, .kernel = 3, .stride = stride, .with_bias = false},
              generator));
   model.module.register_module("bn1", batch_norm2d(in));
-  model.other_macs = 9 * spec.channels * in * side * side;
+  count("conv1", 9 * spec.channels * in, side * side);
   std::vector<jit::Module> layers;
   for (const Shape& shape : kLayers) {
     const int64_t out = scaled(shape.out);
     side = strided(side, shape.stride);
-    model.other_macs += (9 * in + in * out) * side * side;
+    const std::string name = "layers." + std::to_string(layers.size());
+    count(name + ".conv1", 9 * in, side * side);
+    count(name + ".conv2", in * out, side * side);
     layers.push_back(layer(in, out, shape.stride, generator));
     in = out;
   }
-  model.other_macs += in * classes;
+  count("linear", in * classes, 1);
   model.module.register_module("layers", sequential(layers));
   model.module.register_module("linear", linear(in, classes, generator));
   script::define(model.module, "mobilenet_v1");

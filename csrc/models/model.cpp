@@ -98,7 +98,8 @@ int64_t count_parameters(const Model& model) {
 }
 
 int64_t count_macs(const Model& model) {
-  int64_t total = model.other_macs;
+  int64_t total = 0;
+  for (const Layer& layer : model.layers) total += layer.macs;
   for (const Wiring& wiring : model.wirings) {
     total += edges_in_use(model, wiring).sum().item<int64_t>() * wiring.positions;
   }

@@ -23,10 +23,17 @@ struct Wiring {
   int64_t outputs = 0;          // channels that the last group writes to, the last of all
 };
 
+// A layer whose edges are not wired: a convolution or a linear layer.
+struct Layer {
+  std::string name;
+  int64_t parameters = 0;  // its weights, without biases
+  int64_t macs = 0;        // multiply-accumulates of an image
+};
+
 struct Model {
   torch::jit::Module module;
   std::vector<Wiring> wirings;
-  int64_t other_macs = 0;  // multiply-accumulates of an image outside the wired layers
+  std::vector<Layer> layers;  // outside the wired ones, in the order of the network
 };
 
 // A network for images of `spec`, freshly initialised; the same seed gives the same weights.

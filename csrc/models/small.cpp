@@ -128,18 +128,26 @@ Wiring wiring_of(const Network& network) {
   return wiring;
 }
 
-// Stem, depthwise convolutions (9 taps a channel of the state) and classifier.
-int64_t other_macs(const Network& network) {
+// Stem, depthwise convolution (9 taps a channel of the state) and classifier.
+std::vector<Layer> layers_of(const Network& network) {
   const SmallDescription& description = network.description;
-  const data::ImageSpec& spec = network.spec;
-  const int64_t d = description.downsample_dim, side = network.side();
-  const int64_t half = (spec.size + 1) / 2;
-  const int64_t stem = description.stem == "single"
-                           ? 9 * spec.channels * d * side * side
-                           : 9 * spec.channels * kStemWidth * half * half +
-                                 (9 * kStemWidth + kStemWidth * d) * side * side;
-  const int64_t classifier = description.feature_dim * int64_t(spec.classes.size());
-  return stem + 9 * description.dim * side * side * evaluations(description) + classifier;
+  const int64_t in = network.spec.channels, d = description.downsample_dim;
+  const int64_t half = (network.spec.size + 1) / 2, places = network.side() * network.side();
+  std::vector<Layer> layers;
+  const auto add = [&](const std::string& name, int64_t parameters, int64_t positions) {
+    layers.push_back({name, parameters, parameters * positions});
+  };
+  if (description.stem == "single") {
+    add("downsample.0", 9 * in * d, places);
+  } else {
+    add("downsample.0", 9 * in * kStemWidth, half * half);
+    add("downsample.3", 9 * kStemWidth, places);
+    add("downsample.4", kStemWidth * d, places);
+  }
+  const std::string owner = description.kind == "continuous" ? "odesolve.odefunc." : "";
+  add(owner + "conv", 9 * description.dim, places * evaluations(description));
+  add("fc", description.feature_dim * int64_t(network.spec.classes.size()), 1);
+  return layers;
 }
 
 }  // namespace
@@ -161,7 +169,7 @@ Model build_small(const SmallDescription& description, const data::ImageSpec& sp
   module.register_attribute("features", c10::IntType::get(), description.feature_dim);
   module.register_attribute("steps", c10::IntType::get(), description.steps);
   script::define(module, kind, {{"blocks", description.layers}});
-  return {module, {wiring_of(network)}, other_macs(network)};
+  return {module, {wiring_of(network)}, layers_of(network)};
 }
 
 }  // namespace rewire::models

@@ -36,13 +36,18 @@ Wiring wiring_of(const StageShape& shape, const WiringDescription& rule, const s
   return wiring;
 }
 
-// The classifier of a `small` network: wired, without bias.
+// The classifier of a `small` network: wired, and without bias but where its wiring is fixed.
 jit::Module wired_classifier(const WiringDescription& rule, int64_t classes,
                              at::Generator& generator) {
   jit::Module module = script::new_module("WiredLinear");
   const std::vector<uint8_t> impossible(classes * kFeatures, 0);
   module.register_module("graph", wiring(rule, classes, kFeatures, impossible, generator));
   module.register_attribute("execution", c10::StringType::get(), std::string("auto"));
+  if (rule.kind == kFixed) {  // what dead features add to the logits
+    module.register_parameter("bias", at::zeros({classes}).requires_grad_(), false);
+  } else {
+    module.register_attribute("bias", c10::NoneType::get(), c10::IValue());
+  }
   script::define(module, "linear_wired");
   return module;
 }
@@ -98,7 +103,10 @@ Model build_wired_mobilenet_v1(const WiredMobileNetV1Description& description,
                                const data::ImageSpec& spec, at::Generator& generator) {
   const int64_t classes = int64_t(spec.classes.size());
   const int64_t stride = spec.size <= kSmallImage ? 1 : 2;
-  Model model{script::new_module("WiredMobileNetV1"), {}, 0};
+  Model model{script::new_module("WiredMobileNetV1"), {}, {}};
+  const auto count = [&](const std::string& name, int64_t parameters, int64_t positions) {
+    model.layers.push_back({name, parameters, parameters * positions});
+  };
   model.module.register_module("conv1", conv2d({.in = spec.channels,
                                                 .out = kStages[0].in,
                                                 .kernel = 3,
@@ -106,16 +114,16 @@ Model build_wired_mobilenet_v1(const WiredMobileNetV1Description& description,
                                                 .with_bias = false},
                                                generator));
   int64_t side = strided(spec.size, stride);
-  model.other_macs = 9 * spec.channels * kStages[0].in * side * side;
+  count("conv1", 9 * spec.channels * kStages[0].in, side * side);
 
   std::vector<jit::Module> stages;
   for (const StageShape& shape : kStages) {
     WiringDescription rule = description.wiring;
     rule.prune_rate = stage_prune_rate(shape, description.wiring.prune_rate);
     side = strided(side, shape.stride);
-    model.wirings.push_back(
-        wiring_of(shape, rule, "layers." + std::to_string(stages.size()) + ".graph", side));
-    model.other_macs += 9 * senders(shape) * side * side;
+    const std::string name = "layers." + std::to_string(stages.size());
+    model.wirings.push_back(wiring_of(shape, rule, name + ".graph", side));
+    count(name + ".depthwise", 9 * senders(shape), side * side);
     stages.push_back(wired_stage(shape, rule, generator));
   }
   model.module.register_module("layers", sequential(stages));
@@ -131,7 +139,7 @@ Model build_wired_mobilenet_v1(const WiredMobileNetV1Description& description,
                              .outputs = classes});
   } else {
     model.module.register_module("linear", linear(kFeatures, classes, generator));
-    model.other_macs += kFeatures * classes;
+    count("linear", kFeatures * classes, 1);
   }
   script::define(model.module, "wired_mobilenet_v1");
   return model;

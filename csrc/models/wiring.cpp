@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 
 #include "models/layers.h"
 #include "ops/rewire.h"
@@ -32,6 +33,24 @@ void define_targeted_dropout(jit::Module& module, const WiringDescription& descr
                             description.rho.value_or(description.prune_rate));
   module.register_attribute("keep_sign", c10::BoolType::get(), description.keep_sign);
   script::define(module, "wiring_targeted_dropout");
+}
+
+// The names of a structure's tensors, as the source has them.
+constexpr const char* kStructure[] = {"row_offsets", "columns", "column_offsets", "rows", "order"};
+
+void set_structure(const at::Tensor& edges,
+                   const std::function<void(const char*, const at::Tensor&)>& set) {
+  const auto s = ops::select(edges.to(at::kFloat), edges.sum().item<int64_t>());
+  const at::Tensor tensors[] = {s.row_offsets, s.columns, s.column_offsets, s.rows, s.order};
+  for (size_t i = 0; i < std::size(tensors); ++i) set(kStructure[i], tensors[i]);
+}
+
+void define_fixed(jit::Module& module, const at::Tensor& weight) {
+  const at::Tensor none = at::zeros({weight.size(0), weight.size(1)}, at::kBool);
+  set_structure(none, [&](const char* name, const at::Tensor& tensor) {
+    module.register_buffer(name, tensor);
+  });
+  script::define(module, "wiring_fixed");
 }
 
 // Candidates that the rule itself leaves out get no gradient; those of targeted dropout get what
@@ -81,6 +100,12 @@ int64_t pruned_count(double prune_rate, int64_t candidates) {
   return int64_t(std::trunc(prune_rate * double(candidates)));
 }
 
+void fix_wiring(jit::Module wiring, const at::Tensor& weight, const at::Tensor& edges) {
+  wiring.setattr("weight", weight.detach().clone().requires_grad_());
+  set_structure(edges,
+                [&](const char* name, const at::Tensor& tensor) { wiring.setattr(name, tensor); });
+}
+
 at::Tensor fine_tune_mask(const at::Tensor& weight, double prune_rate) {
   const at::Tensor values = weight.detach();
   const int64_t keep = values.numel() - pruned_count(prune_rate, values.numel());
@@ -101,6 +126,8 @@ jit::Module wiring(const WiringDescription& description, int64_t out, int64_t in
     define_dnw(module, description, weight);
   } else if (kind == "reg_td" || kind == "td") {
     define_targeted_dropout(module, description, weight);
+  } else if (kind == kFixed) {
+    define_fixed(module, weight);
   } else {
     module.register_buffer("mask", kind == "random"
                                        ? random_mask(description, weight, impossible, generator)

@@ -26,6 +26,12 @@ int64_t pruned_count(double prune_rate, int64_t candidates);
 torch::jit::Module wiring(const WiringDescription& description, int64_t out, int64_t in,
                           const std::vector<uint8_t>& impossible, at::Generator& generator);
 
+// The kind of a wiring that is chosen already, which no experiment file names: buffers hold the
+// structure, of no edge until fix_wiring() sets it with the weights [out, in, 1, 1] and the edges,
+// bool [out, in].
+inline constexpr const char* kFixed = "fixed";
+void fix_wiring(torch::jit::Module wiring, const at::Tensor& weight, const at::Tensor& edges);
+
 // fine_tune's mask: 0 for the trunc(prune_rate x candidates) weakest edges and for weights of
 // exactly 0, else 1. To be set anew whenever weights are loaded without a mask.
 at::Tensor fine_tune_mask(const at::Tensor& weight, double prune_rate);

@@ -27,7 +27,7 @@ models::Model stage(const std::string& kind, const Golden& golden) {
   EXPECT_NEAR(models::stage_prune_rate(sizes, golden.at("prune_rate").item<double>()), rate, 1e-12);
   at::Generator generator = at::detail::createCPUGenerator(0);
   models::Model model{
-      models::wired_stage(sizes, {.kind = kind, .prune_rate = rate}, generator), {}, 0};
+      models::wired_stage(sizes, {.kind = kind, .prune_rate = rate}, generator), {}, {}};
   std::map<std::string, Tensor> state;
   for (const auto& [name, tensor] : golden) {
     if (name.starts_with("param.")) state[name.substr(6)] = tensor.clone();
