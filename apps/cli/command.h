@@ -42,6 +42,8 @@ void add_evaluate(CLI::App& app);
 void add_predict(CLI::App& app);
 void add_export(CLI::App& app);
 void add_profile(CLI::App& app);
+void add_sweep(CLI::App& app);
+void add_results(CLI::App& app);
 void add_check(CLI::App& app);
 void add_quickstart(CLI::App& app);
 

@@ -107,6 +107,8 @@ int run(int argc, char** argv) {
   cli::add_predict(app);
   cli::add_export(app);
   cli::add_profile(app);
+  cli::add_sweep(app);
+  cli::add_results(app);
   cli::add_check(app);
   cli::add_quickstart(app);
   try {
