@@ -109,6 +109,7 @@ int run(int argc, char** argv) {
   cli::add_profile(app);
   cli::add_sweep(app);
   cli::add_results(app);
+  cli::add_import_dnw(app);
   cli::add_check(app);
   cli::add_quickstart(app);
   try {
