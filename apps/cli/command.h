@@ -45,6 +45,7 @@ void add_profile(CLI::App& app);
 void add_sweep(CLI::App& app);
 void add_results(CLI::App& app);
 void add_import_dnw(CLI::App& app);
+void add_import_config(CLI::App& app);
 void add_check(CLI::App& app);
 void add_quickstart(CLI::App& app);
 

@@ -110,6 +110,7 @@ int run(int argc, char** argv) {
   cli::add_sweep(app);
   cli::add_results(app);
   cli::add_import_dnw(app);
+  cli::add_import_config(app);
   cli::add_check(app);
   cli::add_quickstart(app);
   try {

@@ -5,6 +5,7 @@
 #include <yaml-cpp/parser.h>
 
 #include <fstream>
+#include <functional>
 #include <map>
 #include <optional>
 #include <sstream>
@@ -24,9 +25,14 @@ Position place(const std::string& origin, int line, int column) {
   return {origin, line, column};
 }
 
+// What `!include WORD` stands for.
+using Include = std::function<Node(const std::string& word, const Position& position)>;
+
 class TreeBuilder : public YAML::EventHandler {
  public:
-  explicit TreeBuilder(std::string origin) : origin_(std::move(origin)) {
+  // include: none where the file is one of ours, which has neither includes nor merge keys.
+  TreeBuilder(std::string origin, Include include)
+      : origin_(std::move(origin)), include_(std::move(include)) {
     root_.position.origin = origin_;
   }
 
@@ -39,6 +45,11 @@ class TreeBuilder : public YAML::EventHandler {
   }
   void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
                 const std::string& value) override {
+    if (include_ && tag == "!include") {
+      Node node = include_(value, place(mark));
+      count(mark, size(node));
+      return add(std::move(node));
+    }
     refuse_tag(mark, tag);
     leaf(mark, anchor, Node::Kind::kScalar, value, tag == "!");
   }
@@ -71,6 +82,7 @@ class TreeBuilder : public YAML::EventHandler {
     bool has_key = false;  // map: a key was read, its value is next
     std::string key;
     Position key_position;
+    std::vector<Node> merged;  // maps behind `<<`
   };
 
   Position place(const YAML::Mark& mark) const {
@@ -114,6 +126,7 @@ class TreeBuilder : public YAML::EventHandler {
   void close() {
     Open level = std::move(stack_.back());
     stack_.pop_back();
+    for (const Node& merged : level.merged) level.node = merge(merged, level.node);
     if (level.anchor) anchors_[level.anchor] = level.node;
     add(std::move(level.node));
   }
@@ -125,6 +138,10 @@ class TreeBuilder : public YAML::EventHandler {
     Open& level = stack_.back();
     if (level.node.kind == Node::Kind::kList) {
       level.node.items.push_back(std::move(node));
+    } else if (level.has_key && include_ && level.key == "<<") {
+      if (node.kind != Node::Kind::kMap) throw complaint(node.position, "<<", "expected a map");
+      level.merged.push_back(std::move(node));
+      level.has_key = false;
     } else if (level.has_key) {
       level.node.entries.push_back({level.key, level.key_position, std::move(node), false});
       level.has_key = false;
@@ -132,12 +149,12 @@ class TreeBuilder : public YAML::EventHandler {
       take_key(node, level);
     }
   }
-  static void take_key(const Node& node, Open& level) {
+  void take_key(const Node& node, Open& level) const {
     const auto refuse = [&](const std::string& message) {
       throw complaint(node.position, "", message);
     };
     if (node.kind != Node::Kind::kScalar) refuse("a key must be a word");
-    if (node.text == "<<") refuse("merge keys are not allowed; use 'base'");
+    if (node.text == "<<" && !include_) refuse("merge keys are not allowed; use 'base'");
     if (const Entry* first = level.node.find(node.text)) {
       refuse("duplicate key '" + node.text + "', first on line " +
              std::to_string(first->position.line));
@@ -148,6 +165,7 @@ class TreeBuilder : public YAML::EventHandler {
   }
 
   std::string origin_;
+  Include include_;
   int documents_ = 0;
   int64_t nodes_ = 0;
   std::vector<Open> stack_;
@@ -190,11 +208,13 @@ std::string without_last_breaks(const std::string& text) {
 
 }  // namespace
 
-Node parse_yaml(const std::string& text, const std::string& origin) {
+namespace {
+
+Node parse_text(const std::string& text, const std::string& origin, const Include& include) {
   if (text.size() > kMaxBytes) throw ConfigError(origin + ": larger than 1 MiB");
   refuse_binary(text, origin);
   std::istringstream stream(without_last_breaks(text));
-  TreeBuilder builder(origin);
+  TreeBuilder builder(origin, include);
   try {
     YAML::Parser parser(stream);
     while (parser.HandleNextDocument(builder)) {
@@ -208,7 +228,7 @@ Node parse_yaml(const std::string& text, const std::string& origin) {
   return builder.take();
 }
 
-Node parse_yaml_file(const std::filesystem::path& file) {
+std::string text_of(const std::filesystem::path& file) {
   std::error_code error;
   const auto status = std::filesystem::status(file, error);
   if (!std::filesystem::exists(status)) throw ConfigError(file.string() + ": no such file");
@@ -220,7 +240,38 @@ Node parse_yaml_file(const std::filesystem::path& file) {
   std::ostringstream text;
   text << stream.rdbuf();
   if (!stream) throw ConfigError(file.string() + ": cannot be read");
-  return parse_yaml(text.str(), file.string());
+  return text.str();
 }
+
+constexpr int kMaxIncludes = 16;
+
+Node parse_including(const std::filesystem::path& file, int depth) {
+  const auto include = [&](const std::string& word, const Position& position) {
+    if (depth == kMaxIncludes) throw complaint(position, "", "includes nested too deep");
+    const std::filesystem::path other = file.parent_path() / word;
+    if (other.extension() == ".yml" || other.extension() == ".yaml") {
+      return parse_including(other, depth + 1);
+    }
+    Node node;
+    node.kind = Node::Kind::kScalar;
+    node.position = position;
+    node.text = text_of(other);
+    node.quoted = true;
+    return node;
+  };
+  return parse_text(text_of(file), file.string(), include);
+}
+
+}  // namespace
+
+Node parse_yaml(const std::string& text, const std::string& origin) {
+  return parse_text(text, origin, nullptr);
+}
+
+Node parse_yaml_file(const std::filesystem::path& file) {
+  return parse_text(text_of(file), file.string(), nullptr);
+}
+
+Node parse_published_yaml(const std::filesystem::path& file) { return parse_including(file, 0); }
 
 }  // namespace rewire::config
