@@ -16,6 +16,14 @@ class Error : public std::runtime_error {
   int exit_status_;
 };
 
+// What somebody else wrote, fit for a line of a message: cut after 100 characters, and `?` in the
+// place of what cannot be printed.
+inline std::string printable(const std::string& text) {
+  std::string shown = text.substr(0, 100);
+  for (char& c : shown) c = c < 0x20 || c > 0x7e ? '?' : c;
+  return shown;
+}
+
 // Wrong usage or configuration.
 struct ConfigError : Error {
   explicit ConfigError(const std::string& message) : Error(2, message) {}

@@ -6,6 +6,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
+#include <map>
 
 #include "data/image_file.h"
 #include "error.h"
@@ -43,6 +44,19 @@ bool same_network(config::Experiment a, const config::Experiment& b) {
   a.data.kind = data.kind;
   a.data.normalize = data.normalize;
   return config::to_yaml(a) == config::to_yaml(b);
+}
+
+// The same network for images of another size, whose buffers of zeros have another shape.
+models::Model resized(const models::Model& model, const config::Experiment& experiment,
+                      const data::ImageSpec& spec) {
+  models::Model other = models::build(experiment.model, spec, experiment.seed);
+  std::map<std::string, at::Tensor> state;
+  for (const auto& [name, tensor] : script::named_tensors(model.module)) state[name] = tensor;
+  for (const auto& [name, tensor] : script::named_tensors(other.module)) {
+    if (state.at(name).sizes() != tensor.sizes()) state[name] = tensor;
+  }
+  models::load_state(other, state);
+  return other;
 }
 
 }  // namespace
@@ -107,8 +121,8 @@ std::string signal_name(int number) {
 Loaded load_model(const config::Experiment& experiment,
                   const std::optional<std::string>& checkpoint,
                   const std::optional<data::ImageSpec>& spec) {
-  Loaded loaded{models::build(
-      experiment.model, spec.value_or(data::image_spec(experiment.data.kind)), experiment.seed)};
+  Loaded loaded{
+      models::build(experiment.model, data::image_spec(experiment.data.kind), experiment.seed)};
   models::set_execution(loaded.model, experiment.execution);
   if (checkpoint) {
     const train::Origin origin = train::load_model(*checkpoint, loaded.model);
@@ -119,6 +133,7 @@ Loaded load_model(const config::Experiment& experiment,
           *checkpoint, origin.experiment.name));
     }
   }
+  if (spec) loaded.model = resized(loaded.model, experiment, *spec);
   loaded.model.module.eval();
   return loaded;
 }

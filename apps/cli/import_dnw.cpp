@@ -14,12 +14,15 @@ struct Options {
 };
 
 void import_dnw(const Options& options) {
-  const config::Experiment experiment = options.common.experiment();
+  config::Experiment experiment = options.common.experiment();
   train::RunState state(
       experiment,
       models::build(experiment.model, data::image_spec(experiment.data.kind), experiment.seed));
   at::manual_seed(uint64_t(experiment.seed));
   const train::Published published = train::load_published(options.from, experiment, state);
+  if (experiment.execution == "auto") {  // what a training records when it begins
+    experiment.execution = models::faster_execution(state.model);
+  }
   train::save_checkpoint(options.to, experiment, state);
   const std::string best =
       published.best ? fmt::format(", best top1 {:.2f} %", *published.best) : "";

@@ -1,6 +1,7 @@
 // rewire sweep CONFIG --seeds 0..4: the same experiment with several seeds.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 
 #include "command.h"
@@ -42,7 +43,12 @@ std::vector<int64_t> seeds_of(std::string_view text) {
       throw ConfigError(
           fmt::format("--seeds: expected at most {} ascending seeds, got '{}'", kMaxSeeds, part));
     }
-    for (int64_t seed = first; seed <= last; ++seed) seeds.push_back(seed);
+    for (int64_t seed = first; seed <= last; ++seed) {
+      if (std::find(seeds.begin(), seeds.end(), seed) != seeds.end()) {
+        throw ConfigError(fmt::format("--seeds: {} twice", seed));
+      }
+      seeds.push_back(seed);
+    }
     if (comma == text.npos) return seeds;
     text.remove_prefix(comma + 1);
   }
@@ -51,7 +57,8 @@ std::vector<int64_t> seeds_of(std::string_view text) {
 void sweep(const Options& options) {
   config::Experiment experiment = options.common.experiment();
   const std::vector<int64_t> seeds = seeds_of(options.seeds);
-  const std::filesystem::path output = options.output.value_or("runs/" + experiment.name);
+  const std::filesystem::path output =
+      options.output.value_or("runs/" + experiment.name + "-seeds");
   defer_signals();
   Summary summary{experiment.name, experiment.expect, {}};
   nlohmann::ordered_json runs = nlohmann::ordered_json::array();
@@ -64,7 +71,7 @@ void sweep(const Options& options) {
                                 .watcher = watcher()};
     const train::RunResult result = train::run(experiment, run);
     if (result.stopped_by) {
-      say(fmt::format("stopped by {} and saved: {}; the same command goes on from there",
+      say(fmt::format("stopped by {} and saved: {}; --resume auto goes on from there",
                       signal_name(result.stopped_by), result.checkpoint.string()));
       throw ExitStatus{128 + result.stopped_by};
     }
@@ -72,8 +79,9 @@ void sweep(const Options& options) {
     runs.push_back(result_json(experiment, result));
     runs.back()["seed"] = seed;
   }
-  if (!options.common.json) return show(table_of({summary}));
-  complain(table_of({summary}));
+  const std::string table = table_of({summary});
+  options.common.json ? complain(table.substr(0, table.size() - 1)) : show(table);
+  if (!options.common.json) return;
   nlohmann::ordered_json json = json_of(summary);
   json["results"] = runs;
   print_json(json);
@@ -91,7 +99,7 @@ void add_sweep(CLI::App& app) {
       ->type_name("SEEDS");
   command
       ->add_option("--output", options->output,
-                   "The folder of the runs' folders seed-N (default: runs/<name>)")
+                   "The folder of the runs' folders seed-N (default: runs/<name>-seeds)")
       ->type_name("DIR");
   command
       ->add_option("--resume", options->resume,

@@ -78,11 +78,11 @@ void fields(Visitor& v, models::SmallDescription& model) {
   v.choice("pool", model.pool, {"center", "global"});
   const int64_t rest = model.dim - model.downsample_dim;
   if (model.kind == "static") {
-    v.check(rest > 0 && rest % (model.layers - 1) == 0, "dim",
+    const int64_t blocks = std::max<int64_t>(1, model.layers - 1);  // a Writer has checked nothing
+    v.check(rest > 0 && rest % blocks == 0, "dim",
             "expected downsample_dim plus a multiple of layers - 1 channels");
-    v.check(model.feature_dim <= rest / (model.layers - 1), "feature_dim",
-            "expected at most the channels of the last block, " +
-                std::to_string(rest / (model.layers - 1)));
+    v.check(model.feature_dim <= rest / blocks, "feature_dim",
+            "expected at most the channels of the last block, " + std::to_string(rest / blocks));
   } else {
     v.check(rest >= 0, "dim", "expected at least the channels of downsample_dim");
     v.check(model.feature_dim <= model.dim, "feature_dim", "expected at most the channels of dim");
@@ -181,6 +181,10 @@ void fields(Visitor& v, Expectation& expect) {
 // Conditions between sections.
 template <class Visitor>
 void check_together(Visitor& v, const Experiment& experiment) {
+  if (experiment.start && !experiment.start->edges.empty()) {
+    v.check(models::wiring_kind(experiment.model) == "fine_tune", "start",
+            "edges are chosen by a fine_tune wiring alone: leave `edges` out");
+  }
   if (experiment.data.kind.empty()) return;
   const data::ImageSpec spec = data::image_spec(experiment.data.kind);
   if (const auto* model = std::get_if<models::SmallDescription>(&experiment.model)) {

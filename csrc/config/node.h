@@ -46,8 +46,8 @@ ConfigError complaint(const Position& position, const std::string& path,
 Node parse_yaml(const std::string& text, const std::string& origin);
 Node parse_yaml_file(const std::filesystem::path& file);
 // The same with what the published experiment files may have: `!include FILE`, which stands for the
-// content of a file beside, as YAML where it ends in .yml or .yaml and else as text, 16 files deep;
-// and merge keys, `<<`, whose map gives the keys that are not there.
+// content of a file beside, as YAML where it ends in .yml or .yaml and else as text, 16 times at
+// most; and merge keys, `<<`, whose map gives the keys that are not there.
 Node parse_published_yaml(const std::filesystem::path& file);
 
 // Lays `over` on `under`: maps key by key, everything else replaced.

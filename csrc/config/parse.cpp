@@ -140,6 +140,7 @@ class TreeBuilder : public YAML::EventHandler {
       level.node.items.push_back(std::move(node));
     } else if (level.has_key && include_ && level.key == "<<") {
       if (node.kind != Node::Kind::kMap) throw complaint(node.position, "<<", "expected a map");
+      if (!level.merged.empty()) throw complaint(node.position, "<<", "a second merge key");
       level.merged.push_back(std::move(node));
       level.has_key = false;
     } else if (level.has_key) {
@@ -243,14 +244,14 @@ std::string text_of(const std::filesystem::path& file) {
   return text.str();
 }
 
-constexpr int kMaxIncludes = 16;
+constexpr int kMaxIncludes = 16;  // of a file and all that it includes
 
-Node parse_including(const std::filesystem::path& file, int depth) {
+Node parse_including(const std::filesystem::path& file, int& includes) {
   const auto include = [&](const std::string& word, const Position& position) {
-    if (depth == kMaxIncludes) throw complaint(position, "", "includes nested too deep");
+    if (++includes > kMaxIncludes) throw complaint(position, "", "more than 16 includes");
     const std::filesystem::path other = file.parent_path() / word;
     if (other.extension() == ".yml" || other.extension() == ".yaml") {
-      return parse_including(other, depth + 1);
+      return parse_including(other, includes);
     }
     Node node;
     node.kind = Node::Kind::kScalar;
@@ -272,6 +273,9 @@ Node parse_yaml_file(const std::filesystem::path& file) {
   return parse_text(text_of(file), file.string(), nullptr);
 }
 
-Node parse_published_yaml(const std::filesystem::path& file) { return parse_including(file, 0); }
+Node parse_published_yaml(const std::filesystem::path& file) {
+  int includes = 0;
+  return parse_including(file, includes);
+}
 
 }  // namespace rewire::config

@@ -1,6 +1,7 @@
 #include "config/published.h"
 
 #include <charconv>
+#include <cmath>
 #include <set>
 
 #include "config/node.h"
@@ -86,7 +87,9 @@ class Keys {
   }
   int64_t integer_of(const std::string& key, const Node& node) {
     const double value = number_of(key, node);
-    if (value != double(int64_t(value))) fail(key, "expected a whole number");
+    constexpr double kExact = 9007199254740992;  // 2^53
+    if (!(std::abs(value) <= kExact) || value != std::floor(value))
+      fail(key, "expected a whole number");
     return int64_t(value);
   }
 
@@ -138,29 +141,41 @@ models::WiringDescription wiring_of(Keys& keys) {
   return wiring;
 }
 
+// It decides which edges a random graph cannot have, as the network's class does here.
+void expect_setting(Keys& keys, const std::string& setting) {
+  if (keys.text_or("setting", setting) != setting) {
+    keys.fail("setting", "expected " + setting + ", as this network has it");
+  }
+}
+
 models::Description model_of(Keys& keys) {
   const std::string name = class_of(keys, "model");
   if (name == "MobileNetV1CIFAR") {
+    keys.text_or("setting", "");
     return models::MobileNetV1Description{.width = keys.number_or("width_mult", 1)};
   }
   if (name == "MobileNetV1Like") {
+    expect_setting(keys, "static");
     models::WiredMobileNetV1Description model{.small = keys.truth_or("small", false)};
     model.wiring = wiring_of(keys);
     return model;
   }
   models::SmallDescription model;
+  std::string setting = "static";
   if (name == "StaticNeuralGraph") {
     model.kind = "static";
     model.layers = keys.integer("layers");
   } else if (name == "DiscreteTimeNeuralGraph") {
     model.kind = "discrete";
+    setting = "discrete_time";
     model.steps = keys.integer("layers");
   } else if (name == "ContinuousTimeNeuralGraph") {
-    model.kind = "continuous";
+    model.kind = setting = "continuous";
     keys.integer_or("layers", 0);  // unread there too
   } else {
-    keys.fail("model", "unknown network '" + name + "'");
+    keys.fail("model", "unknown network '" + printable(name) + "'");
   }
+  expect_setting(keys, setting);
   model.dim = keys.integer("dim");
   model.downsample_dim = keys.integer("downsample_dim");
   model.feature_dim = keys.integer("feature_dim");
@@ -233,8 +248,7 @@ Converted from_published(const std::filesystem::path& file) {
     keys.get("seed");
     converted.notes.push_back("seed: the published code reads random_seed alone, and 0 without it");
   }
-  for (const char* key :
-       {"save_dir", "log_dir", "evaluate", "skip_profiling", "prune", "setting"}) {
+  for (const char* key : {"save_dir", "log_dir", "evaluate", "skip_profiling", "prune"}) {
     if (keys.has(key)) keys.get(key);  // where files go, and what is a command of its own here
   }
   if (const std::string resume = keys.text_or("resume", ""); !resume.empty()) {
@@ -242,7 +256,7 @@ Converted from_published(const std::filesystem::path& file) {
   }
   for (const std::string& key : keys.left()) converted.notes.push_back(key + ": says nothing here");
   // What would be refused in a file of ours is refused here.
-  experiment = parse(to_yaml(experiment), file.string());
+  experiment = parse(to_yaml(experiment), file.string() + " in our words");
   return converted;
 }
 

@@ -13,4 +13,13 @@ std::string kind_of(const Description& description) {
   return std::visit([](const auto& family) { return family.kind; }, description);
 }
 
+std::string wiring_kind(const Description& description) {
+  return std::visit(
+      [](const auto& family) -> std::string {
+        if constexpr (requires { family.wiring; }) return family.wiring.kind;
+        return "";
+      },
+      description);
+}
+
 }  // namespace rewire::models

@@ -72,5 +72,7 @@ using Description =
 std::vector<Description> families();
 // The word that names a network's kind in an experiment file.
 std::string kind_of(const Description& description);
+// The kind of its wiring, or "" where nothing is wired.
+std::string wiring_kind(const Description& description);
 
 }  // namespace rewire::models

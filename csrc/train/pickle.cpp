@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 #include <map>
@@ -91,7 +92,10 @@ class Machine {
     value.kind = kind;
     return &value;
   }
-  void push(Value* value) { stack_.push_back(value); }
+  void push(Value* value) {
+    if (stack_.size() >= kMaxValues) fail("a pickle of more than a million values");
+    stack_.push_back(value);
+  }
   void push_int(int64_t value) {
     push(make(Kind::kInt));
     stack_.back()->number = value;
@@ -155,10 +159,9 @@ class Machine {
 
   void push_class(const std::string& name) {
     if (!allowed(name)) {
-      std::string shown = name;
-      for (char& c : shown) c = c == ' ' ? '.' : std::isprint(uint8_t(c)) ? c : '?';
-      fail("names " + shown.substr(0, 100) +
-           ", which no plain checkpoint needs: refused, nothing was executed");
+      std::string shown = printable(name);
+      std::replace(shown.begin(), shown.end(), ' ', '.');
+      fail("names " + shown + ", which no plain checkpoint needs: refused, nothing was executed");
     }
     push(make(Kind::kClass));
     stack_.back()->text = name;
@@ -262,7 +265,7 @@ class Machine {
       value->kind = Kind::kInt;
       value->number = dtype == "i4" ? read(int32_t()) : read(int64_t());
     } else {
-      fail("a number of numpy type " + dtype.substr(0, 20));
+      fail("a number of numpy type " + printable(dtype));
     }
     return value;
   }
@@ -295,6 +298,7 @@ class Machine {
         done_ = true;
         return;
       case '(':
+        if (marks_.size() >= kMaxValues) fail("a pickle of more than a million marks");
         marks_.push_back(stack_.size());
         return;
       case 'N':

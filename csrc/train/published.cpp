@@ -2,9 +2,8 @@
 
 #include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
-#include <fmt/format.h>
-
 #include <algorithm>
+#include <cmath>
 #include <set>
 
 #include "error.h"
@@ -14,6 +13,8 @@ namespace rewire::train {
 namespace {
 
 using Kind = Value::Kind;
+
+constexpr int64_t kMaxEpochs = 1'000'000;  // as an experiment may have
 
 [[noreturn]] void fail(const std::filesystem::path& path, const std::string& cause) {
   throw CheckpointError(path.string() + ": " + cause);
@@ -37,6 +38,7 @@ std::vector<std::pair<std::string, const Value*>> named_tensors(const std::files
     }
     std::string name = key.text;
     if (name.starts_with(kPrefix)) name = name.substr(kPrefix.size());
+    if (name != printable(name)) fail(path, "holds a name that is none: " + printable(name));
     if (!names.insert(name).second) fail(path, "holds '" + name + "' twice");
     named.emplace_back(name, &value);
   }
@@ -65,7 +67,8 @@ TensorMap tensors_for(const TorchFile& file, const models::Model& model,
 }
 
 // SGD's momentum: the state of group 0's parameters, whose order is that of the names, under keys
-// that torch of that year took from their addresses. Returns nothing where any is missing.
+// that torch of that year took from their addresses. Returns nothing where any is missing or not
+// finite.
 TensorMap momentum_of(const TorchFile& file, const Value& optimizer,
                       const std::vector<std::pair<std::string, const Value*>>& named,
                       const models::Model& model) {
@@ -75,10 +78,10 @@ TensorMap momentum_of(const TorchFile& file, const Value& optimizer,
   if (!parameters) return {};
   std::map<std::string, at::Tensor> own;
   for (const auto& item : model.module.named_parameters()) own[item.name] = item.value;
-  std::map<int64_t, const Value*> buffers;
+  std::map<int64_t, const Value*> buffers;  // a parameter's state
   for (size_t i = 0; i + 1 < state->items.size(); i += 2) {
     if (state->items[i]->kind == Kind::kInt) {
-      buffers[state->items[i]->number] = state->items[i + 1]->find("momentum_buffer");
+      buffers[state->items[i]->number] = state->items[i + 1];
     }
   }
   TensorMap momentum;
@@ -87,12 +90,15 @@ TensorMap momentum_of(const TorchFile& file, const Value& optimizer,
     const auto parameter = own.find(name);
     if (parameter == own.end()) continue;
     if (next == parameters->items.size()) return {};
-    const Value* buffer = buffers[parameters->items[next++]->number];
+    const Value* own_state = buffers[parameters->items[next++]->number];
+    const Value* buffer = own_state ? own_state->find("momentum_buffer") : nullptr;
     if (!buffer || buffer->kind != Kind::kTensor ||
         file.sizes(*buffer) != parameter->second.sizes()) {
       return {};
     }
-    momentum["optimizer." + name + ".momentum_buffer"] = file.tensor(*buffer).to(at::kFloat);
+    const at::Tensor values = file.tensor(*buffer).to(at::kFloat);
+    if (!values.isfinite().all().item<bool>()) return {};
+    momentum["optimizer." + name + ".momentum_buffer"] = values;
   }
   return next == parameters->items.size() ? momentum : TensorMap();
 }
@@ -120,11 +126,11 @@ Published load_published(const std::filesystem::path& path, const config::Experi
   const Value* iterations = root.find("iter");
   const bool untrained = iterations && iterations->kind == Kind::kFloat && iterations->real == 0;
   if (const Value* epoch = root.find("last_epoch"); epoch && epoch->kind == Kind::kInt) {
-    published.epochs = untrained ? 0 : epoch->number + 1;
+    published.epochs =
+        untrained || epoch->number < 0 || epoch->number >= kMaxEpochs ? 0 : epoch->number + 1;
   } else if (const Value* next = root.find("epoch"); next && next->kind == Kind::kInt) {
-    published.epochs = next->number;
+    published.epochs = std::clamp<int64_t>(next->number, 0, kMaxEpochs);
   }
-  published.epochs = std::clamp<int64_t>(published.epochs, 0, experiment.training.epochs);
   const auto number = [&](const char* key) -> std::optional<double> {
     const Value* value = root.find(key);
     if (!value) return std::nullopt;
@@ -145,10 +151,12 @@ Published load_published(const std::filesystem::path& path, const config::Experi
     published.optimizer = !momentum.empty();
     state.optimizer.load(momentum);
   }
-  state.epoch = published.epochs;
-  if (published.epochs == 0) published.best.reset();
+  state.epoch = std::min(published.epochs, experiment.training.epochs);
+  if (published.epochs == 0 || (published.best && !std::isfinite(*published.best))) {
+    published.best.reset();
+  }
   if (published.best) {
-    state.best = {*published.best, published.epochs - 1};
+    state.best = {*published.best, std::max<int64_t>(0, state.epoch - 1)};
     state.last.top1 = *published.best;
   }
   return published;

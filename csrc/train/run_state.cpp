@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
+
 #include "error.h"
 
 namespace rewire::train {
@@ -154,19 +156,30 @@ Origin load_model(const std::filesystem::path& path, models::Model& model) {
   return {experiment_of(tensors, path), finished_epochs(tensors, path)};
 }
 
-void load_start(const config::Start& start, models::Model& model) {
-  if (start.edges.empty()) {
-    load_model(start.weights, model);
-    return;
-  }
-  load_model(start.edges, model);
+void load_start(const config::Start& start, const config::Experiment& experiment,
+                models::Model& model) {
+  // A mask of another rule is not what fine_tune would choose.
+  const auto load = [&](const std::string& path) {
+    TensorMap tensors = read_tensors(path);
+    const config::Experiment source = experiment_of(tensors, path);
+    const auto differing = config::differing_keys(source, experiment);
+    const bool other = std::any_of(differing.begin(), differing.end(), [](const std::string& key) {
+      return key.starts_with("model.");
+    });
+    for (const models::Wiring& wiring : model.wirings) {
+      if (other && wiring.rule.kind == "fine_tune") tensors.erase(kModel + wiring.name + ".mask");
+    }
+    load_tensors(path, tensors, model);
+  };
+  if (start.edges.empty()) return load(start.weights);
+  load(start.edges);
   std::vector<std::pair<at::Tensor, at::Tensor>> chosen;  // a mask, and what it is to be
   for (const models::Wiring& wiring : model.wirings) {
     if (wiring.rule.kind != "fine_tune") continue;
     const at::Tensor mask = models::wiring_module(model, wiring).attr("mask").toTensor();
     chosen.emplace_back(mask, mask.clone());
   }
-  load_model(start.weights, model);
+  load(start.weights);
   for (auto& [mask, values] : chosen) mask.copy_(values);
 }
 

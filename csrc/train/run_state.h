@@ -72,6 +72,7 @@ Origin load_model(const std::filesystem::path& path, models::Model& model);
 
 // The weights that a training begins with, and the edges of fine_tune that other weights choose.
 // Throws as load_model does.
-void load_start(const config::Start& start, models::Model& model);
+void load_start(const config::Start& start, const config::Experiment& experiment,
+                models::Model& model);
 
 }  // namespace rewire::train

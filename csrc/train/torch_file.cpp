@@ -1,10 +1,8 @@
 #include "train/torch_file.h"
 
 #include <ATen/ops/empty.h>
-#include <ATen/ops/from_blob.h>
 #include <caffe2/serialize/inline_container.h>
-#include <fmt/format.h>
-
+#include <algorithm>
 #include <cstring>
 
 #include "data/file.h"
@@ -16,6 +14,7 @@ namespace {
 using Kind = Value::Kind;
 
 constexpr int64_t kMaxBytes = int64_t(8) << 30;
+constexpr size_t kMaxDimensions = 16;
 // The number 0x1950a86a20f9469cfc6c, pickled.
 constexpr std::string_view kLegacyMagic =
     "\x80\x02\x8a\nl\xfc\x9c"
@@ -59,6 +58,7 @@ void TorchFile::fail(const std::string& cause) const {
 // data.pkl, and a record data/<key> for each storage.
 void TorchFile::read_zip() {
   std::string pickled;
+  bool big_endian = false;
   try {
     caffe2::serialize::PyTorchStreamReader reader(std::make_shared<BytesReader>(bytes_));
     size_t total = 0;
@@ -70,9 +70,7 @@ void TorchFile::read_zip() {
       return std::string(static_cast<const char*>(data.get()), size);
     };
     pickled = record("data.pkl");
-    if (reader.hasRecord("byteorder") && record("byteorder") != "little") {
-      throw std::runtime_error("big endian");
-    }
+    big_endian = reader.hasRecord("byteorder") && record("byteorder") != "little";
     const std::string folder = "data/";
     for (const std::string& name : reader.getAllRecords()) {
       if (name.starts_with(folder)) records_[name.substr(folder.size())] = record(name);
@@ -80,8 +78,10 @@ void TorchFile::read_zip() {
   } catch (const std::exception&) {
     fail("a damaged zip, or one that torch.save did not write");
   }
+  if (big_endian) fail("written by a big-endian machine");
   pickle_ = read_pickle(pickled, name_);
   for (const auto& [key, bytes] : records_) storages_[key] = bytes;
+  bytes_ = {};  // its records are unpacked
 }
 
 // Pickles one after another: a mark, the version, the machine, the object, the keys of its
@@ -133,6 +133,7 @@ std::string_view TorchFile::storage(const Value& storage) const {
 std::vector<int64_t> TorchFile::sizes(const Value& tensor) const {
   std::vector<int64_t> sizes;
   int64_t count = 1;
+  if (tensor.items[2]->items.size() > kMaxDimensions) fail("a tensor of impossible size");
   for (const Value* size : tensor.items[2]->items) {
     if (size->kind != Kind::kInt || size->number < 0 ||
         __builtin_mul_overflow(count, std::max<int64_t>(1, size->number), &count)) {

@@ -19,6 +19,9 @@ class TorchFile {
   // that is not accepted (pickle.h). Memory: that of the file, and of at most a million values.
   explicit TorchFile(const std::filesystem::path& path);
 
+  TorchFile(const TorchFile&) = delete;  // views of its own bytes
+  TorchFile& operator=(const TorchFile&) = delete;
+
   const Value& root() const { return *pickle_.root; }
 
   // Of a tensor's description; throws CheckpointError where a size is negative or their product

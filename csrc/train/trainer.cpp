@@ -69,7 +69,7 @@ class Training {
                             "; no other checkpoint is whole; start over with --resume never");
     }
     if (experiment_.start) {
-      load_start(*experiment_.start, state_.model);
+      load_start(*experiment_.start, experiment_, state_.model);
       state_.edges_before = models::edges_kept(state_.model);
     } else if (chooses_by_weights()) {
       note("fine_tune chooses among fresh weights: start.weights names a checkpoint's");
@@ -86,17 +86,11 @@ class Training {
         [](const models::Wiring& wiring) { return wiring.rule.kind == "fine_tune"; });
   }
 
-  // Of a training that goes on, the start is the seed's, or that of the folder's first checkpoint.
+  // Of a training that goes on, the seed's; or, where it began with other weights, those that it
+  // goes on with.
   std::vector<at::Tensor> edges_at_start() {
-    if (!resumed_) return state_.edges_before;
-    models::Model start = models::build(experiment_.model, train_set_.spec, experiment_.seed);
-    if (experiment_.start) {
-      try {
-        load_model(folder_.checkpoint("init"), start);
-      } catch (const CheckpointError&) {
-        return state_.edges_before;
-      }
-    }
+    if (!resumed_ || named_ || experiment_.start) return state_.edges_before;
+    const models::Model start = models::build(experiment_.model, train_set_.spec, experiment_.seed);
     return models::edges_kept(start);
   }
 
@@ -119,6 +113,7 @@ class Training {
   // rewind: the folder may hold later checkpoints, which then belong to a future that is given up.
   void go_on_from(const fs::path& file, const TensorMap& tensors, bool rewind) {
     resumed_ = true;
+    named_ = rewind;
     set_execution(experiment_of(tensors, file).execution);
     restore(file, tensors, experiment_, state_);
     const int64_t batch = experiment_.training.batch_size;
@@ -309,7 +304,7 @@ class Training {
   const data::Dataset test_set_;
   RunFolder folder_;
   RunState state_;
-  bool resumed_ = false;
+  bool resumed_ = false, named_ = false;  // by --resume FILE
   std::vector<at::Tensor> edges_start_;
   std::optional<Journal> journal_;
   std::vector<std::string> notes_;

@@ -71,6 +71,10 @@ def test_profile_at_the_published_size(rewire):
     config = ROOT / "configs" / "cifar10" / "mobilenet-v1-complete.yaml"
     result = rewire("profile", config, "--image-size", 224, "--json").check().json
     assert result["fast_eval"] == {"parameters": 3195327, "macs": 567776767}
+    checkpoint = rewire.train("run").check().json["checkpoint"]
+    large = rewire("profile", rewire.config, "--checkpoint", checkpoint, "--image-size", 16, "--json").check().json
+    own = rewire("profile", rewire.config, "--checkpoint", checkpoint, "--json").check().json
+    assert large["edges_in_use"] == own["edges_in_use"] and large["macs"] > 3 * own["macs"]
     rewire("profile", config, "--image-size", 0).refused(2, "--image-size: Value 0 not in range 4 to 4096")
 
 

@@ -118,9 +118,13 @@ def test_includes_and_merge_keys(rewire):
         (("StaticNeuralGraph", "Unknown"), "model: unknown network 'Unknown'"),
         (("prune_rate: 0.95", "prune_rate: 2"), "model.wiring.prune_rate: expected a number in [0, 1], got 2"),
         (("lr: 0.1", "lr: !include none.yml"), "none.yml: no such file"),
-        (("lr: 0.1", "lr: !include in.yml"), "includes nested too deep"),
+        (("lr: 0.1", "lr: !include in.yml"), "more than 16 includes"),
         (("lr: 0.1", "lr: !!python/object/apply:os.system [ls]"), "tags are not allowed"),
         (("lr: 0.1", "<<: 3"), "<<: expected a map"),
+        (("lr: 0.1", "<<: {lr: 0.1}\n<<: {}"), "<<: a second merge key"),
+        (("layers: 5", "layers: 1"), "in.yml in our words:"),
+        (("layers: 5", "layers: 1e300"), "layers: expected a whole number"),
+        (("setting: static", "setting: continuous"), "setting: expected static, as this network has it"),
     ],
 )
 def test_what_has_no_counterpart_is_refused(rewire, change, message):

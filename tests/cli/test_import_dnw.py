@@ -55,6 +55,8 @@ def test_tensors_epoch_and_best_result(rewire, discrete, name):
     assert done.json["epochs"] == (1 if whole else 0)
     assert done.json["best_top1"] == (25.0 if whole else None)
     assert done.json["momentum"] is whole
+    written = bytes(tensors["config"].tolist()).decode()
+    assert "execution: sparse\n" in written or "execution: dense\n" in written
     assert done.json["edges"] == 144 * 144 - int(0.9 * 144 * 144)
     if whole:
         order = [golden[f"optimizer.param_groups.0.params.{i}"].item() for i in range(16)]
@@ -101,6 +103,7 @@ def test_what_was_imported_evaluates_exports_and_trains_on(rewire, discrete, tmp
     rewire("import-dnw", CHECKPOINTS / "discrete_dnw.epoch_0.legacy.pt", "--to", "out.pt", "--config", discrete).check()
     evaluated = rewire("evaluate", discrete, "--checkpoint", "out.pt", "--data", data.parent, "--json").check()
     assert evaluated.json["epochs"] == 1 and evaluated.json["samples"] == 2
+    rewire("export", discrete, "--checkpoint", "out.pt", "--to", "model.safetensors").check()
     more = rewire(
         "train", discrete, "--data", data.parent, "--resume", "out.pt", "--json", "--output", "run",
         training__epochs=2,
@@ -192,6 +195,7 @@ def tensor(sizes, strides, offset=0, elements=4, key="0"):
         (dict(sizes=(10,), strides=(-1,), offset=9), "a tensor of impossible strides"),
         (dict(sizes=(10,), strides=(2**62,)), "a tensor of impossible strides"),
         (dict(sizes=(-10,), strides=(1,)), "a tensor of impossible size"),
+        (dict(sizes=(1,) * 17, strides=(1,) * 17), "a tensor of impossible size"),
         (dict(sizes=(2**40, 2**40), strides=(1, 1)), "a tensor of impossible size"),
         (dict(sizes=(10,), strides=(1,), elements=10), "a storage of another size than its description"),
         (dict(sizes=(10,), strides=(1,), elements=2**62), "a storage of another size than its description"),
@@ -228,3 +232,26 @@ def test_files_that_are_none(rewire, discrete, tmp_path):
     rewire("import-dnw", "none.pt", "--to", "out.pt", "--config", discrete).refused(4, "none.pt: no such file")
     zipped(path, pickle.dumps([1, 2], 2))
     rewire("import-dnw", path, "--to", "out.pt", "--config", discrete).refused(4, "holds no state dict")
+
+
+@pytest.mark.parametrize(
+    "pickled, cause",
+    [
+        (b"\x80\x02(" + b"N" * 1_000_001, "a pickle of more than a million values"),
+        (b"\x80\x02" + b"(" * 1_000_001, "a pickle of more than a million marks"),
+        (b"\x80\x02N" + b"".join(b"r" + struct.pack("<I", i) for i in range(1_000_001)), "more than a million names"),
+        (b"\x80\x02h\x07.", "a pickle that names what it has not"),
+        (b"\x80\x02(t(0.", "no pickle of a state dict: instruction 0x30"),
+        (b"\x80\x02e.", "a pickle that takes more than it has"),
+        (b"\x80\x02}(Nu.", "a pickled dict with half an entry"),
+        (b"\x80\x02]q\x00h\x00a.", "holds no state dict"),
+        (b"\x80\x02}q\x00X\x05\x00\x00\x00modelh\x00s.", "holds no state dict"),
+        (b"\x80\x02\x8a\x09123456789.", "a number of more than 64 bits"),
+        (b"\x80\x09N.", "a pickle of an unknown protocol"),
+        (b"\x80\x02N", "cut: a pickle that does not end"),
+    ],
+)
+def test_pickles_that_are_none(rewire, discrete, tmp_path, pickled, cause):
+    path = tmp_path / "a.pt"
+    zipped(path, pickled)
+    rewire("import-dnw", path, "--to", "out.pt", "--config", discrete).refused(4, cause)

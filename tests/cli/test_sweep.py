@@ -19,14 +19,21 @@ def test_a_sweep_gives_mean_and_deviation(rewire):
     assert "12.5 +- 0.5 (a table)" in done.err
     # Each is the run that the seed alone gives.
     rewire.train("alone", seed=5, training__epochs=1).check()
-    assert rewire.rows("alone") == rewire.rows("runs/small/seed-5")
+    assert rewire.rows("alone") == rewire.rows("runs/small-seeds/seed-5")
 
     table = rewire("results", "runs").check()
     lines = table.out.splitlines()
     assert lines[0].split() == ["experiment", "runs", "top1", "%", "best", "%", "seconds", "published", "%"]
-    assert lines[1].startswith(f"small          3  {result['top1']:>6.2f} +- {result['deviation']:.2f}".rstrip()[:8])
-    listed = rewire("results", "runs/small", "alone", "--json").check().json
-    assert listed["experiments"][0]["runs"] == 4 and listed["unfinished"] == 0
+    fields = lines[1].split()
+    assert fields[:5] == ["small", "3", f"{result['top1']:.2f}", "+-", f"{result['deviation']:.2f}"]
+    assert " ".join(fields[7:]) == "12.5 +- 0.5 (a table)"
+    # The same run under two names, and a seed again, count once; another experiment is another row.
+    rewire.train("other", training__epochs=1, training__batch_size=32, expect=EXPECT).check()
+    listed = rewire("results", "runs", "runs/small-seeds", "other", "--json").check().json
+    assert [experiment["runs"] for experiment in listed["experiments"]] == [3, 1] and listed["left_out"] == 0
+    rewire.train("again", seed=5, training__epochs=1, expect=EXPECT).check()
+    listed = rewire("results", "runs", "again", "--json").check()
+    assert listed.json["left_out"] == 1 and "again: seed 5 again, left out" in listed.err
 
 
 def test_a_sweep_that_is_done_is_not_done_again(rewire):
@@ -37,7 +44,7 @@ def test_a_sweep_that_is_done_is_not_done_again(rewire):
     assert "is complete, 1 of 1 epochs: nothing to train" in again.err
 
 
-@pytest.mark.parametrize("seeds", ["", "a", "1..", "..1", "3..1", "0..1000", "1,,2", "-1", "0..99999999999999999999"])
+@pytest.mark.parametrize("seeds", ["", "a", "1..", "..1", "3..1", "0..1000", "1,,2", "-1", "0..99999999999999999999", "0,0", "0..3,2"])
 def test_seeds_that_are_none(rewire, seeds):
     rewire("sweep", rewire.config, f"--seeds={seeds}").refused(2, "--seeds")
     assert not rewire.path("runs").exists()
@@ -48,7 +55,7 @@ def test_results_of_what_is_not_finished(rewire):
     config = rewire.path("run", "config.yaml")
     config.write_text(config.read_text().replace("epochs: 1\n", "epochs: 9\n"))
     done = rewire("results", "run", "--json").check()
-    assert done.json == {"experiments": [], "unfinished": 1}
+    assert done.json == {"experiments": [], "left_out": 1}
     assert "run: not finished, left out" in done.err
     rewire("results", "none").refused(2, "none: no such folder")
     rewire.path("empty").mkdir()
@@ -60,4 +67,13 @@ def test_results_skip_damaged_rows(rewire):
     whole = rewire("results", "run", "--json").check().json
     with open(rewire.path("run", "metrics.jsonl"), "a") as rows:
         rows.write("[1, 2]\nnot json\n" + json.dumps({"split": "test"}) + "\n")
+        rows.write(json.dumps({"split": "test", "epoch": 0, "seconds": None, "top1": "all"}) + "\n")
     assert rewire("results", "run", "--json").check().json == whole
+
+
+def test_a_broken_config_leaves_out_its_run(rewire):
+    rewire.train("run", training__epochs=1).check()
+    rewire.path("broken").mkdir()
+    rewire.path("broken", "config.yaml").write_text("name: [")
+    done = rewire("results", "run", "broken", "--json").check()
+    assert done.json["experiments"][0]["runs"] == 1 and done.json["left_out"] == 1

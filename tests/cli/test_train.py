@@ -144,6 +144,17 @@ def test_a_start_gives_weights_and_edges(rewire):
     assert more.check().json["edges_moved"] == 0
 
 
+def test_fine_tuning_chooses_by_weights_not_by_another_rules_mask(rewire):
+    wiring = "{kind: %s, prune_rate: 0.5}"
+    rewire.train("first", model__wiring=wiring % "dnw_no_update", training__epochs=1).check()
+    last = rewire.checkpoint("first", "last")
+    tuned = rewire.train("tuned", model__wiring=wiring % "fine_tune", training__epochs=0, start=f"{{weights: {last}}}")
+    assert tuned.check().json["edges"] == 68 * 68 // 2
+    rewire.train("no", model__wiring=wiring % "dnw", start=f"{{weights: {last}, edges: {last}}}").refused(
+        2, "start: edges are chosen by a fine_tune wiring alone: leave `edges` out"
+    )
+
+
 def test_a_start_that_is_not_there(rewire):
     rewire.train("run", start="{weights: none.pt}").refused(4, "none.pt: no such checkpoint")
     assert not list(rewire.path("run", "checkpoints").iterdir())
