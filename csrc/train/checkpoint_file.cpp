@@ -12,6 +12,7 @@
 
 #include "data/file.h"
 #include "error.h"
+#include "train/bytes_reader.h"
 
 namespace rewire::train {
 namespace {
@@ -130,18 +131,6 @@ std::string zip_of(const TensorMap& tensors) {
   writer.writeEndOfFile();
   return zip;
 }
-
-class BytesReader : public caffe2::serialize::ReadAdapterInterface {
- public:
-  explicit BytesReader(std::string_view bytes) : bytes_(bytes) {}
-  size_t size() const override { return bytes_.size(); }
-  size_t read(uint64_t at, void* out, size_t size, const char*) const override {
-    return bytes_.copy(static_cast<char*>(out), size, std::min<uint64_t>(at, bytes_.size()));
-  }
-
- private:
-  std::string_view bytes_;
-};
 
 at::ScalarType type_named(const std::string& name) {
   for (int8_t i = 0; i < int8_t(at::ScalarType::NumOptions); ++i) {

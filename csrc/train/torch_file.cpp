@@ -7,6 +7,7 @@
 
 #include "data/file.h"
 #include "error.h"
+#include "train/bytes_reader.h"
 
 namespace rewire::train {
 namespace {
@@ -21,18 +22,6 @@ constexpr std::string_view kLegacyMagic =
     "F\xf9 j\xa8P\x19.";
 constexpr std::string_view kZipMagic = "PK\3\4";
 constexpr int64_t kLegacyVersion = 1001;
-
-class BytesReader : public caffe2::serialize::ReadAdapterInterface {
- public:
-  explicit BytesReader(std::string_view bytes) : bytes_(bytes) {}
-  size_t size() const override { return bytes_.size(); }
-  size_t read(uint64_t at, void* out, size_t size, const char*) const override {
-    return bytes_.copy(static_cast<char*>(out), size, std::min<uint64_t>(at, bytes_.size()));
-  }
-
- private:
-  std::string_view bytes_;
-};
 
 }  // namespace
 
