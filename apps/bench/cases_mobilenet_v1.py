@@ -17,7 +17,7 @@ from networks import TrainingStep, data, evaluation, exported, weight_gradients,
 from published import zero_by_kthvalue, zero_by_sort
 from published_mobilenet_v1 import BLOCKS, MobileNetV1
 
-CONFIG = "configs/cifar10/mobilenet-v1-dnw.yaml"
+CONFIG = "configs/cifar10/mobilenetv1-dnw.yaml"
 BATCH = 128
 SIDE = 32
 

@@ -68,7 +68,7 @@ def test_profile(rewire):
 
 def test_profile_at_the_published_size(rewire):
     """Of the golden file profiles.pt."""
-    config = ROOT / "configs" / "cifar10" / "mobilenet-v1-complete.yaml"
+    config = ROOT / "configs" / "cifar10" / "mobilenetv1-complete.yaml"
     result = rewire("profile", config, "--image-size", 224, "--json").check().json
     assert result["fast_eval"] == {"parameters": 3195327, "macs": 567776767}
     checkpoint = rewire.train("run").check().json["checkpoint"]

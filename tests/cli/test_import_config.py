@@ -49,11 +49,11 @@ FILES = {
     "static-random": SMALL + NEURAL + "StaticNeuralGraph\ngraph: random\nsetting: static\n",
     "discrete-dnw": SMALL + NEURAL + "DiscreteTimeNeuralGraph\ngraph: dnw\nsetting: discrete_time\n",
     "continuous-random": SMALL + NEURAL + "ContinuousTimeNeuralGraph\ngraph: random\nsetting: continuous\n",
-    "mobilenet-v1-complete": MEDIUM + "prune_rate: 0.\ngraph: complete\n",
-    "mobilenet-v1-dnw": MEDIUM + "prune_rate: 0.775\ngraph: dnw\n",
-    "mobilenet-v1-dnw-no-update": MEDIUM + "prune_rate: 0.775\ngraph: dnw_no_update\n",
-    "mobilenet-v1-random": MEDIUM + "prune_rate: 0.775\ngraph: random\n",
-    "mobilenet-v1-x0.25": MEDIUM.replace("graphs.mobilenetv1like:MobileNetV1Like", "basic.mobilenetv1cifar:MobileNetV1CIFAR")
+    "mobilenetv1-complete": MEDIUM + "prune_rate: 0.\ngraph: complete\n",
+    "mobilenetv1-dnw": MEDIUM + "prune_rate: 0.775\ngraph: dnw\n",
+    "mobilenetv1-dnw-no-update": MEDIUM + "prune_rate: 0.775\ngraph: dnw_no_update\n",
+    "mobilenetv1-random": MEDIUM + "prune_rate: 0.775\ngraph: random\n",
+    "mobilenetv1-x0.25": MEDIUM.replace("graphs.mobilenetv1like:MobileNetV1Like", "basic.mobilenetv1cifar:MobileNetV1CIFAR")
     + "width_mult: 0.25\n",
 }  # fmt: skip
 
@@ -77,7 +77,7 @@ def test_a_published_file_is_our_experiment(rewire, name):
 def test_targeted_dropout_keeps_the_published_sign(rewire, kind):
     rewire.path("in.yml").write_text(MEDIUM + f"prune_rate: 0.775\ngraph: {kind}\nrho: 0.95\n")
     rewire("import-config", "in.yml", "--to", "out.yaml").check()
-    name = "mobilenet-v1-" + kind.replace("_", "-")
+    name = "mobilenetv1-" + kind.replace("_", "-")
     ours = resolved(rewire, ROOT / "configs" / "cifar10" / f"{name}.yaml")
     assert resolved(rewire, "out.yaml") == [line.replace("keep_sign: true", "keep_sign: false") for line in ours]
     rewire.path("in.yml").write_text(MEDIUM + f"prune_rate: 0.775\ngraph: {kind}\nrho: gamma\n")

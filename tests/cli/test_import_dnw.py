@@ -19,7 +19,7 @@ name: discrete
 model: {{dim: 144, wiring: {{kind: dnw, prune_rate: 0.9}}}}
 """
 MEDIUM = f"""\
-base: {ROOT}/configs/base/mobilenet-v1.yaml
+base: {ROOT}/configs/base/mobilenetv1.yaml
 name: medium
 model: {{small: %s, wiring: {{kind: %s, prune_rate: 0.775}}}}
 """
