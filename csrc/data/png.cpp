@@ -1,6 +1,7 @@
 // PNG through libpng's simplified interface, which keeps its longjmp to itself.
 #include <fmt/format.h>
 #include <png.h>
+#include <algorithm>
 #include <cstring>
 #include <fstream>
 #include <memory>
@@ -20,9 +21,29 @@ struct Control {
   ~Control() { png_image_free(&image); }
 };
 
+// The file without the chunks that tell of its colour space, by which libpng would change the
+// pixels' values; Pillow and torchvision read them as they are. What is no chunk stays, for libpng
+// to complain of.
+std::string without_color_space(std::string_view bytes) {
+  constexpr size_t kSignature = 8, kFrame = 12;  // of a chunk: length, type and checksum
+  std::string kept(bytes.substr(0, kSignature));
+  bytes.remove_prefix(std::min(kSignature, bytes.size()));
+  while (bytes.size() >= kFrame) {
+    size_t length = 0;
+    for (size_t i = 0; i < 4; ++i) length = length << 8 | uint8_t(bytes[i]);
+    if (length > bytes.size() - kFrame) break;
+    const std::string_view type = bytes.substr(4, 4);
+    const bool is_space = type == "gAMA" || type == "cHRM" || type == "sRGB" || type == "iCCP";
+    if (!is_space) kept += bytes.substr(0, kFrame + length);
+    bytes.remove_prefix(kFrame + length);
+  }
+  return kept += bytes;
+}
+
 }  // namespace
 
-Image decode_png(std::string_view bytes) {
+Image decode_png(std::string_view file) {
+  const std::string bytes = without_color_space(file);
   Control control;
   png_image& header = control.image;
   if (!png_image_begin_read_from_memory(&header, bytes.data(), bytes.size())) {

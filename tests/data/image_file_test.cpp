@@ -127,6 +127,20 @@ TEST(DecodePng, PalettesAreLookedUp) {
   EXPECT_THAT(decode_image(file, "x").pixels, ElementsAre(40, 10, 40, 50, 20, 50, 60, 30, 60));
 }
 
+TEST(DecodePng, AColourSpaceChangesNothing) {
+  const std::string plain = png_file(3, 1, 8, PNG_COLOR_TYPE_GRAY, {10, 100, 200});
+  constexpr size_t kHeader = 8 + 25;  // signature and IHDR
+  for (const std::string& chunk : {std::string("gAMA\0\1\x86\xa0", 8), std::string("sRGB\0", 5)}) {
+    const uint32_t crc = crc32(0, reinterpret_cast<const unsigned char*>(chunk.data()),
+                               static_cast<unsigned>(chunk.size()));
+    std::string framed = std::string("\0\0\0", 3) + static_cast<char>(chunk.size() - 4) + chunk;
+    for (int shift = 24; shift >= 0; shift -= 8) framed.push_back(static_cast<char>(crc >> shift));
+    std::string file = plain;
+    file.insert(kHeader, framed);
+    EXPECT_THAT(decode_image(file, "x").pixels, ElementsAre(10, 100, 200)) << chunk.substr(0, 4);
+  }
+}
+
 TEST(DecodePng, RefusesEveryTruncation) {
   const std::string file = png_file(4, 4, 8, PNG_COLOR_TYPE_GRAY, std::vector<uint8_t>(16, 9));
   const size_t end_of_pixels = file.size() - 12;  // before the IEND chunk, which may be missing
