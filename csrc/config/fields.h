@@ -101,6 +101,14 @@ void fields(Visitor& v, models::MobileNetV1Description& model) {
   v.field("width", model.width, {0.04, 16});
 }
 
+template <class Visitor>
+void fields(Visitor& v, models::ShuffleNetV2Description& model) {
+  v.field("width", model.width);
+  const double twice = 2 * model.width;
+  v.check(twice == 1 || twice == 2 || twice == 3 || twice == 4, "width",
+          "expected 0.5, 1, 1.5 or 2, of which channels are published");
+}
+
 // The key `kind` names the family, whose keys stand beside it.
 template <class Visitor>
 void fields(Visitor& v, models::Description& model) {

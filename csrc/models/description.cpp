@@ -5,8 +5,12 @@ namespace rewire::models {
 std::vector<Description> families() {
   SmallDescription static_time{.kind = "static"}, discrete{.kind = "discrete"},
       continuous{.kind = "continuous"};
-  return {static_time, discrete, continuous, WiredMobileNetV1Description(),
-          MobileNetV1Description()};
+  return {static_time,
+          discrete,
+          continuous,
+          WiredMobileNetV1Description(),
+          MobileNetV1Description(),
+          ShuffleNetV2Description()};
 }
 
 std::string kind_of(const Description& description) {

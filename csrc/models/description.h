@@ -65,8 +65,15 @@ struct MobileNetV1Description {
   double width = 1;
 };
 
-using Description =
-    std::variant<SmallDescription, WiredMobileNetV1Description, MobileNetV1Description>;
+// ShuffleNetV2 (kind `shufflenet_v2`): nothing is wired. The width is 0.5, 1, 1.5 or 2.
+// Source: Ma, Zhang, Zheng, Sun 2018, arXiv 1807.11164.
+struct ShuffleNetV2Description {
+  std::string kind = "shufflenet_v2";
+  double width = 1;
+};
+
+using Description = std::variant<SmallDescription, WiredMobileNetV1Description,
+                                 MobileNetV1Description, ShuffleNetV2Description>;
 
 // Every kind of network with its defaults.
 std::vector<Description> families();

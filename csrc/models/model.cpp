@@ -3,6 +3,7 @@
 #include <ATen/CPUGeneratorImpl.h>
 
 #include "models/mobilenet_v1.h"
+#include "models/shufflenet_v2.h"
 #include "models/small.h"
 #include "models/wired_mobilenet_v1.h"
 #include "models/wiring.h"
@@ -21,6 +22,11 @@ Model build_family(const SmallDescription& description, const data::ImageSpec& s
 Model build_family(const MobileNetV1Description& description, const data::ImageSpec& spec,
                    at::Generator& generator) {
   return build_mobilenet_v1(description, spec, generator);
+}
+
+Model build_family(const ShuffleNetV2Description& description, const data::ImageSpec& spec,
+                   at::Generator& generator) {
+  return build_shufflenet_v2(description, spec, generator);
 }
 
 Model build_family(const WiredMobileNetV1Description& description, const data::ImageSpec& spec,
