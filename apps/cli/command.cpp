@@ -43,6 +43,10 @@ bool same_network(config::Experiment a, const config::Experiment& b) {
   a.model = model;
   a.data.kind = data.kind;
   a.data.normalize = data.normalize;
+  if (data.kind == "imagefolder") {
+    a.data.image_size = data.image_size;
+    a.data.val_resize = data.val_resize;
+  }
   return config::to_yaml(a) == config::to_yaml(b);
 }
 
@@ -122,7 +126,7 @@ Loaded load_model(const config::Experiment& experiment,
                   const std::optional<std::string>& checkpoint,
                   const std::optional<data::ImageSpec>& spec) {
   Loaded loaded{
-      models::build(experiment.model, data::image_spec(experiment.data.kind), experiment.seed)};
+      models::build(experiment.model, data::image_spec(experiment.data), experiment.seed)};
   models::set_execution(loaded.model, experiment.execution);
   if (checkpoint) {
     const train::Origin origin = train::load_model(*checkpoint, loaded.model);
@@ -142,7 +146,7 @@ void make_fast(const config::Experiment& experiment, Loaded& loaded) {
   const models::EdgeCount edges = models::count_edges(loaded.model);
   const int64_t parameters = models::count_parameters(loaded.model);
   loaded.model =
-      models::fast_eval(loaded.model, experiment.model, data::image_spec(experiment.data.kind));
+      models::fast_eval(loaded.model, experiment.model, data::image_spec(experiment.data));
   models::set_execution(loaded.model, experiment.execution);
   say(fmt::format("fast evaluation: {} of {} parameters and {} of {} edges are left",
                   models::count_parameters(loaded.model), parameters,
@@ -164,7 +168,7 @@ void print_json(const nlohmann::ordered_json& result) {
 at::Tensor classify(torch::jit::Module& module, const std::filesystem::path& image,
                     const data::Description& data) {
   const torch::InferenceMode guard;
-  const data::ImageSpec spec = data::image_spec(data.kind);
+  const data::ImageSpec spec = data::image_spec(data);
   const at::Tensor input = data::to_input(data::read_image(image), spec, data.normalize);
   return module.forward({input}).toTensor().softmax(1).squeeze(0);
 }

@@ -23,8 +23,10 @@ void evaluate(const Options& options) {
   defer_signals();
   const train::Sums sums = train::evaluate(model, test, experiment, &stop_signal(), watcher());
   if (stop_signal()) throw ExitStatus{128 + stop_signal()};
-  say(fmt::format("{}: top1 {:.2f} %, loss {:.4f} on {} test images", checkpoint, sums.top(0),
-                  sums.loss(), sums.images()));
+  const std::string skipped =
+      sums.skipped > 0 ? fmt::format(", {} skipped", sums.skipped) : std::string();
+  say(fmt::format("{}: top1 {:.2f} %, loss {:.4f} on {} test images{}", checkpoint, sums.top(0),
+                  sums.loss(), sums.images(), skipped));
   if (!common.json) return;
   nlohmann::ordered_json json = {{"name", experiment.name}};
   json.update(sums.json());

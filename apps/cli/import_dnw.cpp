@@ -17,7 +17,7 @@ void import_dnw(const Options& options) {
   config::Experiment experiment = options.common.experiment();
   train::RunState state(
       experiment,
-      models::build(experiment.model, data::image_spec(experiment.data.kind), experiment.seed));
+      models::build(experiment.model, data::image_spec(experiment.data), experiment.seed));
   at::manual_seed(uint64_t(experiment.seed));
   const train::Published published = train::load_published(options.from, experiment, state);
   if (experiment.execution == "auto") {  // what a training records when it begins

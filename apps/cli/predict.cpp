@@ -28,7 +28,8 @@ std::string most_likely(const at::Tensor& probabilities, const data::ImageSpec& 
 
 void predict(const Options& options) {
   const config::Experiment experiment = options.common.experiment();
-  const data::ImageSpec spec = data::image_spec(experiment.data.kind);
+  data::ImageSpec spec = data::image_spec(experiment.data);
+  spec.classes = data::class_names(experiment.data, options.common.data_root());
   models::Model model = load_model(experiment, options.checkpoint).model;
   nlohmann::ordered_json predictions = nlohmann::ordered_json::array();
   for (const std::string& image : options.images) {
@@ -60,7 +61,9 @@ void add_predict(CLI::App& app) {
   command->add_option("--checkpoint", options->checkpoint, "Checkpoint to use")
       ->required()
       ->type_name("FILE");
-  command->add_option("IMAGE", options->images, "Images; resized to the data set's size")
+  command
+      ->add_option("IMAGE", options->images,
+                   "Images; resized, and cropped to their middle, as test images are")
       ->required();
   command->callback([options] { predict(*options); });
 }

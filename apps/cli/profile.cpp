@@ -26,7 +26,7 @@ std::string row(const std::string& name, const models::LayerProfile& costs) {
 
 void profile(const Options& options) {
   const config::Experiment experiment = options.common.experiment();
-  data::ImageSpec spec = data::image_spec(experiment.data.kind);
+  data::ImageSpec spec = data::image_spec(experiment.data);
   if (options.image_size > 0) spec.size = options.image_size;
   const models::Model model = load_model(experiment, options.checkpoint, spec).model;
   const auto layers = models::profile(model, experiment.model);

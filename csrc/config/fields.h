@@ -17,8 +17,18 @@ inline bool can_be_folder(const std::string& name) {
 
 template <class Visitor>
 void fields(Visitor& v, data::Augmentation& step) {
-  v.choice("kind", step.kind, {"random_crop", "horizontal_flip"});
+  v.choice("kind", step.kind, {"random_crop", "horizontal_flip", "random_resized_crop"});
   if (step.kind == "random_crop") v.required("padding", step.padding, {0, 1024});
+  if (step.kind == "random_resized_crop") {
+    const auto check = [&](const std::string& key, const std::vector<double>& range) {
+      v.check(range.size() == 2 && range[0] <= range[1], key, "expected two ascending numbers");
+    };
+    v.field("size", step.size, kPositive);
+    v.field("scale", step.scale, {1e-6, 1});
+    check("scale", step.scale);
+    v.field("ratio", step.ratio, {0.01, 100});
+    check("ratio", step.ratio);
+  }
 }
 
 template <class Visitor>
@@ -29,15 +39,29 @@ void fields(Visitor& v, data::Normalization& normalize) {
 
 template <class Visitor>
 void fields(Visitor& v, data::Description& data) {
-  v.choice("kind", data.kind, {"cifar10", "digits"});
+  v.choice("kind", data.kind, {"cifar10", "digits", "imagefolder"});
   if (data.kind == "digits") {
     v.field("root", data.root);
   } else {
     v.required("root", data.root);
   }
+  if (data.kind == "imagefolder") {
+    v.required("classes", data.classes, {1, 65536});
+    v.field("image_size", data.image_size, {4, 4096});
+    v.field("val_resize", data.val_resize, {4, 8192});
+    v.check(data.val_resize >= data.image_size, "val_resize",
+            "expected at least image_size, " + std::to_string(data.image_size));
+    v.choice("on_bad_image", data.on_bad_image, {"error", "skip"});
+  }
   v.sections("augment", data.augment);
+  const int64_t size = data::image_spec(data).size;
+  for (const data::Augmentation& step : data.augment) {
+    v.check(step.size.value_or(size) == size, "augment",
+            "random_resized_crop: expected a size of " + std::to_string(size) +
+                ", as the network's images have it");
+  }
   v.section("normalize", data.normalize);
-  const auto channels = size_t(data::image_spec(data.kind).channels);
+  const auto channels = size_t(data::image_spec(data).channels);
   v.check(data.normalize.mean.size() == channels && data.normalize.std.size() == channels,
           "normalize", "expected mean and std of " + std::to_string(channels) + " channels");
   v.field("workers", data.workers, {0, 256});
@@ -194,7 +218,7 @@ void check_together(Visitor& v, const Experiment& experiment) {
             "edges are chosen by a fine_tune wiring alone: leave `edges` out");
   }
   if (experiment.data.kind.empty()) return;
-  const data::ImageSpec spec = data::image_spec(experiment.data.kind);
+  const data::ImageSpec spec = data::image_spec(experiment.data);
   if (const auto* model = std::get_if<models::SmallDescription>(&experiment.model)) {
     const int64_t side = models::map_size(*model, spec.size);
     v.check(model->pool != "center" || side >= 4, "model",

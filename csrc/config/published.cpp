@@ -112,7 +112,7 @@ data::Description data_of(Keys& keys) {
   data.augment = {{.kind = "random_crop", .padding = 4}, {.kind = "horizontal_flip"}};
   data.normalize = {.mean = {0.491, 0.482, 0.447}, .std = {0.247, 0.243, 0.262}};
   data.workers = keys.integer_or("workers", data.workers);
-  const data::ImageSpec spec = data::image_spec(data.kind);
+  const data::ImageSpec spec = data::image_spec(data);
   const auto expect = [&](const std::string& key, int64_t value) {
     if (keys.integer_or(key, value) != value) {
       keys.fail(key, "expected " + std::to_string(value) + ", as these data have it");

@@ -4,6 +4,8 @@
 #include <stdexcept>
 #include <utility>
 
+#include "data/resize.h"
+
 namespace rewire::data {
 
 void crop_padded(const Image& image, int64_t padding, int64_t top, int64_t left, Image& out) {
@@ -45,9 +47,14 @@ void augment(std::span<const Augmentation> steps, Random& random, Image& image, 
       std::swap(image, scratch);
     } else if (step.kind == "horizontal_flip") {
       if (random.below(2) == 1) flip_horizontally(image);
+    } else if (step.kind == "random_resized_crop") {
+      const int64_t size = step.size.value();
+      const Window window = random_window(step, random, image.height, image.width);
+      resize(image, window, size, size, {0, 0, size, size}, scratch);
+      std::swap(image, scratch);
     } else {
       throw std::invalid_argument("data.augment: no augmentation '" + step.kind +
-                                  "' (random_crop or horizontal_flip)");
+                                  "' (random_crop, horizontal_flip or random_resized_crop)");
     }
   }
 }

@@ -10,9 +10,10 @@
 
 namespace rewire::data {
 
-// Applies `steps` to `image` in order, keeping its shape.
+// Applies `steps` to `image` in order. All but the last kind keep its shape.
 //   random_crop      draws the top, then the left edge, each uniform in [0, 2 * padding]
 //   horizontal_flip  draws below(2) and flips where that is 1
+//   random_resized_crop  random_window of resize.h, resized to a square of step.size, which is set
 // `scratch` is working memory, kept by the caller for the next image.
 // Throws std::invalid_argument for an unknown kind.
 void augment(std::span<const Augmentation> steps, Random& random, Image& image, Image& scratch);

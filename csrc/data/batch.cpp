@@ -1,5 +1,6 @@
 #include "data/batch.h"
 
+#include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 #include <fmt/format.h>
 #include <algorithm>
@@ -7,10 +8,15 @@
 
 #include "data/augment.h"
 #include "data/random.h"
+#include "data/resize.h"
 #include "error.h"
 
 namespace rewire::data {
 namespace {
+
+// Images of a piece: some milliseconds' work where they are in memory, a tenth of a second's where
+// they are JPEG files.
+constexpr int64_t kPiece = 32;
 
 void check_shape(const Image& image, const ImageSpec& spec, int64_t sample) {
   const bool fits =
@@ -31,6 +37,12 @@ BatchMaker::BatchMaker(const Dataset& dataset, BatchOptions options)
     throw ConfigError(
         fmt::format("training.batch_size: {}, expected at least 1", options_.batch_size));
   }
+  for (Augmentation& step : options_.augment) {
+    if (!step.size) step.size = dataset.spec.size;
+  }
+  // Which is cut out of the whole image, as published; any other augmentation works on what a test
+  // would see.
+  fitted_ = options_.augment.empty() || options_.augment[0].kind != "random_resized_crop";
   if (options_.shuffle) order_ = permutation(options_.seed, options_.epoch, dataset.size());
 }
 
@@ -40,25 +52,66 @@ int64_t BatchMaker::count() const {
   return whole + (partial && !options_.drop_last ? 1 : 0);
 }
 
-Batch BatchMaker::make(int64_t index, const std::stop_token& stop) const {
+Batch BatchMaker::begin(int64_t index) const {
   const ImageSpec& spec = dataset_.spec;
   const int64_t first = index * options_.batch_size;
   const int64_t size = std::min(options_.batch_size, dataset_.size() - first);
-  Batch batch{at::empty({size, spec.channels, spec.size, spec.size}, at::kFloat),
-              at::empty({size}, at::kLong), index};
-  auto* values = batch.images.mutable_data_ptr<float>();
-  auto* labels = batch.labels.mutable_data_ptr<int64_t>();
+  return {at::empty({size, spec.channels, spec.size, spec.size}, at::kFloat),
+          at::empty({size}, at::kLong),
+          index,
+          {}};
+}
+
+int64_t BatchMaker::pieces() const { return (options_.batch_size + kPiece - 1) / kPiece; }
+
+int64_t BatchMaker::pieces(const Batch& batch) const {
+  return (batch.labels.size(0) + kPiece - 1) / kPiece;
+}
+
+BatchMaker::Piece BatchMaker::fill(const Batch& batch, int64_t piece,
+                                   const std::stop_token& stop) const {
+  const int64_t begin = piece * kPiece, end = std::min(begin + kPiece, batch.labels.size(0));
+  const int64_t image_size = batch.images.stride(0);
+  float* values = batch.images.mutable_data_ptr<float>() + begin * image_size;
+  int64_t* labels = batch.labels.mutable_data_ptr<int64_t>() + begin;
   Image image, scratch;
-  for (int64_t i = 0; i < size && !stop.stop_requested(); ++i) {
-    const int64_t sample = order_.empty() ? first + i : order_[first + i];
-    Random random(options_.seed, options_.epoch, sample, Purpose::augmentation);
-    dataset_.read(sample, image);
-    augment(options_.augment, random, image, scratch);
-    check_shape(image, spec, sample);
-    table_.apply(image, values + i * spec.channels * spec.size * spec.size);
-    labels[i] = dataset_.labels[sample];
+  Piece done;
+  for (int64_t i = begin; i < end && !stop.stop_requested(); ++i) {
+    const int64_t place = batch.index * options_.batch_size + i;
+    const int64_t sample = order_.empty() ? place : order_[place];
+    try {
+      dataset_.read(sample, image);
+    } catch (const DataError& error) {
+      if (!options_.skip_bad) throw;
+      done.skipped.push_back(error.what());
+      continue;
+    }
+    put(sample, image, scratch, values + done.filled * image_size);
+    labels[done.filled++] = dataset_.labels[sample];
   }
-  return batch;
+  return done;
+}
+
+void BatchMaker::finish(Batch& batch, std::span<const Piece> pieces) const {
+  std::vector<at::Tensor> images, labels;
+  for (size_t i = 0; i < pieces.size(); ++i) {
+    const Piece& piece = pieces[i];
+    if (piece.error) std::rethrow_exception(piece.error);
+    batch.skipped.insert(batch.skipped.end(), piece.skipped.begin(), piece.skipped.end());
+    images.push_back(batch.images.narrow(0, int64_t(i) * kPiece, piece.filled));
+    labels.push_back(batch.labels.narrow(0, int64_t(i) * kPiece, piece.filled));
+  }
+  if (batch.skipped.empty()) return;
+  batch.images = at::cat(images);
+  batch.labels = at::cat(labels);
+}
+
+void BatchMaker::put(int64_t sample, Image& image, Image& scratch, float* values) const {
+  Random random(options_.seed, options_.epoch, sample, Purpose::augmentation);
+  if (fitted_) fit(dataset_.spec, image, scratch);
+  augment(options_.augment, random, image, scratch);
+  check_shape(image, dataset_.spec, sample);
+  table_.apply(image, values);
 }
 
 }  // namespace rewire::data

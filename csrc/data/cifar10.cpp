@@ -64,7 +64,7 @@ Dataset open_cifar10(const std::filesystem::path& folder, const std::filesystem:
   }
 
   Dataset dataset;
-  dataset.spec = image_spec("cifar10");
+  dataset.spec = image_spec({.kind = "cifar10"});
   const auto size = static_cast<int64_t>(records->size());
   for (int64_t offset = 0; offset < size; offset += kRecord) {
     dataset.labels.push_back(static_cast<uint8_t>((*records)[offset]));

@@ -3,20 +3,29 @@
 #include "error.h"
 
 namespace rewire::data {
+namespace {
+
+std::filesystem::path folder_of(const Description& description,
+                                const std::filesystem::path& data_root, const char* what) {
+  if (!description.root) {
+    throw ConfigError("data.root: missing: " + description.kind + " needs the folder of its " +
+                      what);
+  }
+  return data_root / *description.root;
+}
+
+}  // namespace
 
 Dataset open(const Description& description, const std::filesystem::path& data_root, Split split) {
-  const ImageSpec spec = image_spec(description.kind);  // refuses an unknown kind
-  Dataset dataset;
-  if (description.kind == "cifar10") {
-    if (!description.root) {
-      throw ConfigError("data.root: missing: cifar10 needs the folder of its .bin files");
-    }
-    dataset = open_cifar10(data_root / *description.root, data_root, split);
-  } else {
-    dataset = open_digits(description.root ? data_root / *description.root : "", split);
+  const std::string& kind = description.kind;
+  if (kind == "cifar10") {
+    return open_cifar10(folder_of(description, data_root, ".bin files"), data_root, split);
   }
-  dataset.spec = spec;
-  return dataset;
+  if (kind == "imagefolder") {
+    return open_imagefolder(description, folder_of(description, data_root, "images"), split);
+  }
+  image_spec(description);  // refuses an unknown kind
+  return open_digits(description.root ? data_root / *description.root : "", split);
 }
 
 }  // namespace rewire::data

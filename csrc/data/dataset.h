@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <string>
 #include <vector>
 
 #include "data/description.h"
@@ -18,8 +19,8 @@ struct Dataset {
   float max_value = 255;        // the pixel value that means full intensity
   std::vector<int64_t> labels;  // in [0, spec.classes.size())
 
-  // Decodes image `index` into `image`, whose memory is used again where it suffices. Safe to call
-  // from several threads.
+  // Decodes image `index` into `image`, whose memory is used again where it suffices. Where
+  // spec.resize is not 0 it is of any size. Safe to call from several threads.
   // Throws DataError where the file behind the image is damaged.
   std::function<void(int64_t index, Image& image)> read;
 
@@ -31,6 +32,11 @@ struct Dataset {
 // Throws DataError for files that are missing or malformed, naming file, place and expectation;
 // ConfigError where data.root is needed and absent; std::invalid_argument for an unknown kind.
 Dataset open(const Description& description, const std::filesystem::path& data_root, Split split);
+
+// What the classes are called; of an imagefolder that is not there, or has another number of them,
+// 0, 1, ...
+std::vector<std::string> class_names(const Description& description,
+                                     const std::filesystem::path& data_root);
 
 // One function a kind; `open` chooses.
 // cifar10: data_batch_1.bin to data_batch_5.bin (train) or test_batch.bin of `folder`, in CIFAR's
@@ -44,5 +50,12 @@ Dataset open_cifar10(const std::filesystem::path& folder, const std::filesystem:
 // label. Of every five images in file order the fifth is for testing: the file goes writer by
 // writer, so that a cut through it would test on other hands than it trains on.
 Dataset open_digits(const std::filesystem::path& folder, Split split);
+
+// imagefolder: the images in `root`/train/<class> or `root`/val/<class>, and in folders below, as
+// torchvision's ImageFolder finds them: by their names' endings, sorted, like the classes. What
+// they hold is read when it is asked for, as RGB of whatever size. Whether they may be read is
+// checked here, unless such images are skipped.
+Dataset open_imagefolder(const Description& description, const std::filesystem::path& root,
+                         Split split);
 
 }  // namespace rewire::data

@@ -4,15 +4,23 @@
 
 namespace rewire::data {
 
-ImageSpec image_spec(const std::string& kind) {
+ImageSpec image_spec(const Description& description) {
+  const std::string& kind = description.kind;
   if (kind == "cifar10") {
     return {
         3,
         32,
-        {"airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"}};
+        {"airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"},
+        0};
   }
-  if (kind == "digits") return {1, 8, {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"}};
-  throw std::invalid_argument("data.kind: no data set '" + kind + "' (cifar10 or digits)");
+  if (kind == "digits") return {1, 8, {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"}, 0};
+  if (kind == "imagefolder") {
+    ImageSpec spec{3, description.image_size, {}, description.val_resize};
+    for (int64_t i = 0; i < description.classes; ++i) spec.classes.push_back(std::to_string(i));
+    return spec;
+  }
+  throw std::invalid_argument("data.kind: no data set '" + kind +
+                              "' (cifar10, digits or imagefolder)");
 }
 
 }  // namespace rewire::data

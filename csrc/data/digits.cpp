@@ -89,7 +89,7 @@ Dataset open_digits(const std::filesystem::path& folder, Split split) {
   }
 
   Dataset dataset;
-  dataset.spec = image_spec("digits");
+  dataset.spec = image_spec({.kind = "digits"});
   dataset.max_value = kMaxPixel;
   for (const Record& record : *chosen) dataset.labels.push_back(record[kPixels]);
   dataset.read = [chosen](int64_t index, Image& image) {

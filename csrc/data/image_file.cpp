@@ -9,6 +9,7 @@
 #include "data/file.h"
 #include "data/image_decode.h"
 #include "data/normalize.h"
+#include "data/resize.h"
 #include "error.h"
 
 namespace rewire::data {
@@ -36,7 +37,9 @@ uint8_t luma(uint32_t red, uint32_t green, uint32_t blue) {
   return static_cast<uint8_t>((red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16);
 }
 
-Image with_channels(const Image& image, int64_t channels) {
+}  // namespace
+
+Image with_channels(Image image, int64_t channels) {
   if (image.channels == channels) return image;
   Image out;
   out.reshape(channels, image.height, image.width);
@@ -53,8 +56,6 @@ Image with_channels(const Image& image, int64_t channels) {
   }
   return out;
 }
-
-}  // namespace
 
 void check_pixels(int64_t width, int64_t height) {
   if (width * height > kMaxImagePixels) {
@@ -86,8 +87,10 @@ Image read_image(const std::filesystem::path& path) {
 
 at::Tensor to_input(const Image& image, const ImageSpec& spec, const Normalization& normalization) {
   const NormalizationTable table(normalization, spec.channels, 255);
-  const bool fits = image.height == spec.size && image.width == spec.size;
-  const Image square = with_channels(fits ? image : center_square(image), spec.channels);
+  Image square = with_channels(image, spec.channels), scratch;
+  fit(spec, square, scratch);
+  const bool fits = square.height == spec.size && square.width == spec.size;
+  if (!fits) square = center_square(square);
   // Normalising before resizing: the two commute, and the pixels of an image that fits come out
   // with the loader's own bits.
   const at::Tensor input = at::empty({1, spec.channels, square.height, square.width}, at::kFloat);

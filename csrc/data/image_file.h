@@ -33,10 +33,14 @@ std::string encode_png(int width, int height, std::span<const uint8_t> rgb);
 void write_png(const std::filesystem::path& path, int width, int height,
                std::span<const uint8_t> rgb);
 
-// `image` as a batch of one, [1, channels, size, size] float32, normalised. Grey becomes RGB by
-// repetition, RGB grey by the luma of ITU-R 601. An image of another size is cropped to its central
-// square, which is resized bilinearly with antialiasing.
-// Throws ConfigError for a normalisation that does not fit spec.channels.
+// `image` itself, or with another number of channels: grey becomes RGB by repetition, RGB grey by
+// the luma of ITU-R 601.
+Image with_channels(Image image, int64_t channels);
+
+// `image` as a batch of one, [1, channels, size, size] float32, normalised, with_channels. Where
+// the data are files of any size it is fit() as in a test. Of others, an image of another size is
+// cropped to its central square, which is resized bilinearly with antialiasing. Throws ConfigError
+// for a normalisation that does not fit spec.channels.
 at::Tensor to_input(const Image& image, const ImageSpec& spec, const Normalization& normalization);
 
 }  // namespace rewire::data

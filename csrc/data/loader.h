@@ -3,7 +3,6 @@
 
 #include <condition_variable>
 #include <cstdint>
-#include <exception>
 #include <mutex>
 #include <optional>
 #include <stop_token>
@@ -19,14 +18,16 @@ struct LoaderOptions : BatchOptions {
   int64_t first_batch = 0;  // start here, with what a whole pass would give from here on
 };
 
-// Each worker takes the next batch that nobody has taken and prepares it whole; at most 2 * workers
-// batches are prepared or in work ahead of the caller. A batch has the same bits for any workers.
+// Each worker takes the next piece of a batch that nobody has taken. Ahead of the caller two
+// batches are prepared or in work, or so many that there are two pieces for each worker: where
+// batches are large, memory does not grow with the workers. A batch has the same bits for any
+// number of them.
 class Loader {
  public:
   // `dataset` outlives the loader. Throws as BatchMaker does.
   Loader(const Dataset& dataset, LoaderOptions options);
 
-  // Gives up the batches in work and returns as soon as each worker has finished its image.
+  // Gives up what is in work and returns as soon as each worker has finished its image.
   ~Loader();
 
   Loader(const Loader&) = delete;
@@ -40,13 +41,17 @@ class Loader {
   int64_t num_batches() const { return maker_.count(); }
 
  private:
+  // A batch in work; prepared when no piece is left to do.
   struct Slot {
     std::optional<Batch> batch;
-    std::exception_ptr error;
-    bool full() const { return batch || error; }
+    std::vector<BatchMaker::Piece> pieces;
+    int64_t left = 0;
+    bool full() const { return !pieces.empty() && left == 0; }
   };
 
   void work(const std::stop_token& stop);
+  // Begins batch taken_. Where there is no memory for it, that is its only piece's error: false.
+  bool begin(Slot& slot);
   Slot& slot(int64_t index) { return slots_[index % static_cast<int64_t>(slots_.size())]; }
 
   const BatchMaker maker_;
@@ -54,7 +59,8 @@ class Loader {
   std::condition_variable_any changed_;
   std::vector<Slot> slots_;  // batch i, once prepared, is in slot i modulo their number
   int64_t handed_out_;       // batches before this one have left
-  int64_t taken_;            // batches before this one are prepared or in work
+  int64_t taken_;            // all pieces of batches before this one are prepared or in work
+  int64_t piece_ = 0;        // and those before this one of it
   std::vector<std::jthread> threads_;
 };
 

@@ -27,6 +27,9 @@ class Random {
   // Uniform in [0, bound), without bias. bound > 0. May use more than one number.
   uint32_t below(uint32_t bound);
 
+  // Uniform over the multiples of 2^-32 in [0, 1).
+  double uniform() { return double(next()) * 0x1p-32; }
+
  private:
   std::array<uint32_t, 2> key_;
   std::array<uint32_t, 4> counter_;

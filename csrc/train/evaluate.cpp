@@ -5,6 +5,7 @@
 
 #include "data/loader.h"
 #include "train/forward.h"
+#include "train/skipped.h"
 #include "train/trainer.h"
 
 namespace rewire::train {
@@ -19,15 +20,20 @@ Sums evaluate(models::Model& model, const data::Dataset& dataset,
   options.batch_size = training.test_batch_size ? training.test_batch_size : training.batch_size;
   options.normalize = experiment.data.normalize;
   options.workers = experiment.data.workers;
+  options.skip_bad = experiment.data.on_bad_image == "skip";
   data::Loader loader(dataset, options);
   Sums sums(training.topk);
   model.module.eval();
   while (const auto batch = loader.next()) {
     if (stop && stop->load()) break;
-    const Forward answer = forward(model, *batch, fmt::format("test set, batch {}", batch->index));
-    sums.add(answer.value, answer.logits, batch->labels);
+    count_skipped(*batch, sums, watcher.log);
+    if (batch->labels.size(0) > 0) {
+      const Forward answer =
+          forward(model, *batch, fmt::format("test set, batch {}", batch->index));
+      sums.add(answer.value, answer.logits, batch->labels);
+    }
     sums.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    if (watcher.step) {
+    if (watcher.step && sums.images() > 0) {
       watcher.step({.training = false,
                     .batch = batch->index + 1,
                     .batches = loader.num_batches(),
@@ -38,6 +44,7 @@ Sums evaluate(models::Model& model, const data::Dataset& dataset,
                                     double(loader.num_batches() - batch->index - 1)});
     }
   }
+  if (!stop || !stop->load()) refuse_all_skipped(sums);
   return sums;
 }
 

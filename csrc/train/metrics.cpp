@@ -26,6 +26,7 @@ nlohmann::ordered_json Sums::json() const {
   row["loss"] = loss();
   for (size_t i = 0; i < topk_.size(); ++i) row[fmt::format("top{}", topk_[i])] = top(i);
   row["images"] = images_;
+  if (skipped > 0) row["skipped"] = skipped;
   return row;
 }
 

@@ -24,11 +24,13 @@ class Sums {
   double top(size_t index) const {
     return images_ ? 100.0 * double(hits_[index]) / double(images_) : 0;
   }
-  // {"loss": ..., "top1": ..., "top5": ..., "images": ...}
+  // {"loss": ..., "top1": ..., "top5": ..., "images": ...}, and "skipped" where that is not 0.
   nlohmann::ordered_json json() const;
 
   // Seconds spent, a sum like the others.
   double seconds = 0;
+  // Images that could not be read, in no other sum. Not in tensor().
+  int64_t skipped = 0;
 
   // As a float64 tensor [3 + topk], for a checkpoint, and back.
   at::Tensor tensor() const;

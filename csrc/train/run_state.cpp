@@ -26,6 +26,8 @@ config::Experiment decisive(config::Experiment experiment) {
   return experiment;
 }
 
+bool skips(const config::Experiment& experiment) { return experiment.data.on_bad_image == "skip"; }
+
 const at::Tensor& find(const TensorMap& tensors, const std::string& name,
                        const std::filesystem::path& path) {
   const auto found = tensors.find(name);
@@ -56,6 +58,7 @@ TensorMap tensors_of(const config::Experiment& experiment, const RunState& state
   tensors["progress.epoch"] = integer(state.epoch);
   tensors["progress.step_in_epoch"] = integer(state.step_in_epoch);
   tensors["progress.sums"] = state.sums.tensor();
+  if (skips(experiment)) tensors["progress.skipped"] = integer(state.sums.skipped);
   tensors["progress.best"] = at::tensor({state.best.top1, double(state.best.epoch)}, at::kDouble);
   tensors["progress.last"] = at::tensor({state.last.top1, state.last.loss}, at::kDouble);
   tensors["progress.seconds"] = at::scalar_tensor(state.seconds, at::kDouble);
@@ -142,6 +145,7 @@ void restore(const std::filesystem::path& path, const TensorMap& tensors,
     throw CheckpointError(path.string() + ": its place in the training is negative");
   }
   state.sums.load(get("sums"));
+  if (skips(experiment)) state.sums.skipped = get("skipped").item<int64_t>();
   state.best = {get("best")[0].item<double>(), int64_t(get("best")[1].item<double>())};
   state.last = {get("last")[0].item<double>(), get("last")[1].item<double>()};
   state.seconds = get("seconds").item<double>();

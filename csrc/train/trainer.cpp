@@ -16,6 +16,7 @@
 #include "train/run_folder.h"
 #include "train/run_state.h"
 #include "train/schedule.h"
+#include "train/skipped.h"
 
 namespace rewire::train {
 namespace {
@@ -25,6 +26,11 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+std::string skipped_text(int64_t training, int64_t test) {
+  if (training + test == 0) return "";
+  return fmt::format(", {} training and {} test images skipped", training, test);
 }
 
 class Training {
@@ -158,6 +164,7 @@ class Training {
     options.normalize = experiment_.data.normalize;
     options.workers = experiment_.data.workers;
     options.first_batch = state_.step_in_epoch;
+    options.skip_bad = experiment_.data.on_bad_image == "skip";
     return options;
   }
 
@@ -167,6 +174,7 @@ class Training {
     const auto start = Clock::now();
     state_.model.module.train();
     while (auto batch = loader.next()) {
+      count_skipped(*batch, state_.sums, options_.watcher.log);
       step(*batch, loader.num_batches());
       state_.sums.seconds = seconds_before + seconds_since(start);
       report(*batch, loader.num_batches());
@@ -174,7 +182,9 @@ class Training {
       const int64_t every = experiment_.training.save_every;
       if (every && state_.step_in_epoch % every == 0) save("last");
     }
-    const Sums test = evaluate(state_.model, test_set_, experiment_, options_.stop);
+    refuse_all_skipped(state_.sums);
+    const Sums test = evaluate(state_.model, test_set_, experiment_, options_.stop,
+                               {.log = options_.watcher.log, .step = {}});
     if (stopped()) return;
     end_epoch(test, learning_rate_at(loader.num_batches() - 1, loader.num_batches()));
   }
@@ -186,7 +196,9 @@ class Training {
                          state_.epoch * batches + step_in_epoch);
   }
 
+  // None where every image of the batch was skipped.
   void step(const data::Batch& batch, int64_t batches) {
+    if (batch.labels.size(0) == 0) return void(++state_.step_in_epoch);
     const auto start = Clock::now();
     state_.optimizer.set_learning_rate(learning_rate_at(state_.step_in_epoch, batches));
     state_.optimizer.zero_grad();
@@ -238,10 +250,11 @@ class Training {
     draw();
     log(
         fmt::format("epoch {}/{}: train loss {:.4f} top1 {:.2f} %, test loss {:.4f} top1 {:.2f} %, "
-                    "{} edges changed, {:.0f} images/s",
+                    "{} edges changed, {:.0f} images/s{}",
                     state_.epoch + 1, experiment_.training.epochs, state_.sums.loss(),
                     state_.sums.top(0), test.loss(), test.top(0), journal_->edges_changed(),
-                    double(state_.sums.images()) / state_.sums.seconds));
+                    double(state_.sums.images()) / state_.sums.seconds,
+                    skipped_text(state_.sums.skipped, test.skipped)));
     state_.seconds += state_.sums.seconds + test.seconds;
     state_.last = {test.top(0), test.loss()};
     if (best) state_.best = {test.top(0), state_.epoch};
@@ -255,7 +268,7 @@ class Training {
   }
 
   void report(const data::Batch& batch, int64_t batches) const {
-    if (!options_.watcher.step) return;
+    if (!options_.watcher.step || state_.sums.images() == 0) return;
     const double rate = double(state_.sums.images()) / state_.sums.seconds;
     const double images_left = double(
         (experiment_.training.epochs - state_.epoch) * train_set_.size() - state_.sums.images());

@@ -62,7 +62,8 @@ struct RunResult {
 RunResult run(const config::Experiment& experiment, const RunOptions& options);
 
 // Loss and accuracy of `model` on a data set, in evaluation mode, without gradients. `stop` as in
-// RunOptions; a stopped pass gives the sums so far.
+// RunOptions; a stopped pass gives the sums so far. Throws DataError where an image cannot be read
+// or, if such are skipped, none can.
 Sums evaluate(models::Model& model, const data::Dataset& dataset,
               const config::Experiment& experiment, const std::atomic<int>* stop = nullptr,
               const Watcher& watcher = {});

@@ -81,6 +81,15 @@ TEST(Writer, WhatItWritesReadsBack) {
   }
   expect_round_trip(read_text(kSmall, {"expect={top1: 80.9, within: 0.6, source: 'a: b # c'}"}));
   expect_round_trip(read_text(kSmall, {"data.root=some/folder"}));
+  for (const std::string step : {"", "{kind: random_resized_crop, scale: [0.1, 0.5]}, ",
+                                 "{kind: random_resized_crop, size: 160, ratio: [1, 1]}, "}) {
+    expect_round_trip(read_text(
+        kSmall,
+        {"data={kind: imagefolder, root: a, classes: 5, image_size: 160, val_resize: 192, "
+         "on_bad_image: skip, augment: [" +
+         step + "{kind: horizontal_flip}], normalize: {mean: [0, 0, 0], std: [1, 1, 1]}}"}));
+  }
+  expect_round_trip(read_text(kSmall, {"model={kind: shufflenet_v2, width: 1.5}"}));
 }
 
 TEST(Writer, NumbersKeepEveryBit) {

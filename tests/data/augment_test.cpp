@@ -96,7 +96,8 @@ TEST(Augment, RefusesAnUnknownKind) {
   Image image = six_pixels(), scratch;
   Random random(0, 0, 0, Purpose::augmentation);
   EXPECT_EQ(message_of<std::invalid_argument>([&] { augment(steps, random, image, scratch); }),
-            "data.augment: no augmentation 'mirror' (random_crop or horizontal_flip)");
+            "data.augment: no augmentation 'mirror' (random_crop, horizontal_flip or "
+            "random_resized_crop)");
 }
 
 }  // namespace

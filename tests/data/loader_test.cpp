@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <atomic>
+#include <chrono>
+#include <thread>
 
 #include "data/random.h"
 #include "error.h"
@@ -199,6 +201,64 @@ TEST(Loader, PreparesNoMoreThanTwoBatchesAWorkerAhead) {
   for (int64_t handed_out = 1; handed_out <= 5; ++handed_out) {
     loader.next();
     EXPECT_LE(reads.load(), handed_out + 6);
+  }
+}
+
+// Of large batches two are in work, whatever the number of workers, who share them.
+TEST(Loader, SharesALargeBatchAmongTheWorkers) {
+  const Dataset dataset = numbered(1000);
+  std::atomic<int64_t> reads = 0, at_once = 0, most = 0;
+  Dataset counted = dataset;
+  counted.read = [&](int64_t index, Image& image) {
+    ++reads;
+    const int64_t now = ++at_once;
+    for (int64_t seen = most; seen < now && !most.compare_exchange_weak(seen, now);) {
+    }
+    std::this_thread::sleep_for(std::chrono::microseconds(200));
+    dataset.read(index % 25, image);
+    --at_once;
+  };
+  Loader loader(counted, options(200, 4));
+  for (int64_t handed_out = 1; handed_out <= 5; ++handed_out) {
+    const Batch batch = loader.next().value();
+    EXPECT_EQ(batch.labels[199].item<int64_t>(), 200 * handed_out - 1);
+    EXPECT_EQ(batch.images[199][0][0][0].item<float>(), float(10 * (199 % 25)) / 255);
+    EXPECT_LE(reads.load(), 200 * (handed_out + 2));
+  }
+  EXPECT_GE(most.load(), 2);
+}
+
+TEST(Loader, ABatchThatDoesNotFitIntoMemoryIsAnError) {
+  Dataset dataset = numbered(3);
+  dataset.spec.size = int64_t{1} << 40;
+  for (const int64_t workers : {0, 2}) {
+    Loader loader(dataset, options(3, workers));
+    EXPECT_THROW(loader.next(), std::exception);
+  }
+}
+
+// Images that are skipped leave no gap, and the first error in order is told.
+TEST(Loader, SkipsAndRefusesInOrderAcrossPieces) {
+  Dataset dataset = numbered(100);
+  dataset.read = [](int64_t index, Image& image) {
+    if (index % 10 == 3) throw DataError("image " + std::to_string(index));
+    image = {2, 2, 2, std::vector<uint8_t>(8, uint8_t(index))};
+  };
+  for (const int64_t workers : {0, 1, 4}) {
+    LoaderOptions chosen = options(100, workers);
+    Loader strict(dataset, chosen);
+    EXPECT_EQ(message_of<DataError>([&] { strict.next(); }), "image 3");
+    chosen.skip_bad = true;
+    Loader skipping(dataset, chosen);
+    const Batch batch = skipping.next().value();
+    EXPECT_EQ(batch.skipped.size(), 10u);
+    EXPECT_EQ(batch.skipped[9], "image 93");
+    ASSERT_EQ(batch.labels.size(0), 90);
+    for (int64_t i = 0; i < 90; ++i) {
+      const int64_t index = i + (i + 6) / 9;  // 3, 13, ... are missing
+      EXPECT_EQ(batch.labels[i].item<int64_t>(), index);
+      EXPECT_EQ(batch.images[i][1][1][1].item<float>(), float(index) / 255);
+    }
   }
 }
 

@@ -81,13 +81,13 @@ TEST_F(Restore, RefusesWhatIsNotFinite) {
   EXPECT_EQ(refusal_of("optimizer.fc.weight.momentum_buffer", INFINITY),
             "optimizer.fc.weight.momentum_buffer" + where);
   EXPECT_EQ(refusal_of("model.graph.weight", NAN), "graph.weight" + where);
-  models::Model model = models::build(experiment().model, data::image_spec("digits"), 0);
+  models::Model model = models::build(experiment().model, data::image_spec({.kind = "digits"}), 0);
   EXPECT_EQ(message_of<NumberError>([&] { load_model(checkpoint("last"), model); }),
             "graph.weight" + where);
 }
 
 TEST_F(Restore, WhatIsNotFiniteIsNotSaved) {
-  RunState state(experiment(), models::build(experiment().model, data::image_spec("digits"), 0));
+  RunState state(experiment(), models::build(experiment().model, data::image_spec({.kind = "digits"}), 0));
   TensorMap tensors = read_tensors(checkpoint("last"));
   tensors.at("optimizer.fc.bias.momentum_buffer").fill_(INFINITY);
   state.optimizer.load(tensors);
@@ -135,7 +135,7 @@ TEST_F(Restore, AnotherModelIsToldByNames) {
   tensors["model.fc.scale"] = at::ones({1});
   tensors.erase("model.conv.weight");
   write_tensors(checkpoint("last"), tensors);
-  models::Model model = models::build(experiment().model, data::image_spec("digits"), 0);
+  models::Model model = models::build(experiment().model, data::image_spec({.kind = "digits"}), 0);
   EXPECT_EQ(message_of<CheckpointError>([&] { load_model(checkpoint("last"), model); }),
             checkpoint("last").string() +
                 ": does not fit this model: missing: conv.weight; unexpected: fc.scale; "

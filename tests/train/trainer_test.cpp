@@ -147,7 +147,7 @@ TEST_F(Trainer, SavingBetweenStepsChangesNothing) {
 TEST_F(Trainer, EvaluationIsThatOfTheLastRow) {
   const RunResult result = train("run");
   const config::Experiment experiment = small();
-  models::Model model = models::build(experiment.model, data::image_spec("digits"), 99);
+  models::Model model = models::build(experiment.model, data::image_spec({.kind = "digits"}), 99);
   TensorMap state;
   for (const auto& [name, tensor] : checkpoint("run")) {
     if (name.starts_with("model.")) state[name.substr(6)] = tensor;
@@ -269,7 +269,7 @@ class ForwardTest : public testing::Test {
  protected:
   ForwardTest() { batch_ = {at::ones({2, 1, 8, 8}), at::tensor({1, 2}, at::kLong)}; }
   models::Model build(const std::string& wiring) {
-    return models::build(small({"model.wiring=" + wiring}).model, data::image_spec("digits"), 0);
+    return models::build(small({"model.wiring=" + wiring}).model, data::image_spec({.kind = "digits"}), 0);
   }
   // The last element: the network reads it.
   static void spoil(models::Model& model, const std::string& name, double value) {
