@@ -41,16 +41,18 @@ std::optional<double> Summary::deviation() const {
   return std::sqrt(sum / double(runs.size() - 1));
 }
 
+std::string published_text(const config::Expectation& expect) {
+  const std::string within = expect.within > 0 ? fmt::format(" +- {}", expect.within) : "";
+  return fmt::format("{}{} ({})", expect.top1, within, expect.source);
+}
+
 std::string table_of(const std::vector<Summary>& summaries) {
   size_t width = 10;
   for (const Summary& summary : summaries) width = std::max(width, summary.name.size());
   std::string table = fmt::format("{:<{}}  {:>4}  {:>15}  {:>7}  {:>10}  {}\n", "experiment", width,
                                   "runs", "top1 %", "best %", "seconds", "published %");
   for (const Summary& summary : summaries) {
-    const std::string published = summary.expect
-                                      ? fmt::format("{} +- {} ({})", summary.expect->top1,
-                                                    summary.expect->within, summary.expect->source)
-                                      : "";
+    const std::string published = summary.expect ? published_text(*summary.expect) : "";
     std::string row =
         fmt::format("{:<{}}  {:>4}  {:>15}  {:>7.2f}  {:>10.1f}  {}", summary.name, width,
                     summary.runs.size(), with_deviation(summary.mean(), summary.deviation()),

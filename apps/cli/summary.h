@@ -28,6 +28,9 @@ struct Summary {
   std::optional<double> deviation() const;
 };
 
+// "80.9 +- 0.6 (source)"; without a deviation where none is published.
+std::string published_text(const config::Expectation& expect);
+
 // A table, a row an experiment, with a heading; it ends with a newline.
 std::string table_of(const std::vector<Summary>& summaries);
 // {"name", "runs", "top1", "deviation", "best_top1", "seconds", "seeds", "published", "within",

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "command.h"
+#include "summary.h"
 
 namespace rewire::cli {
 namespace {
@@ -17,10 +18,7 @@ std::string outcome(const config::Experiment& experiment, const train::RunResult
   std::string text = fmt::format(
       "top1 {:.2f} % (best {:.2f} %), loss {:.4f} after {} epoch{} in {:.0f} s", result.top1,
       result.best_top1, result.loss, result.epochs, result.epochs == 1 ? "" : "s", result.seconds);
-  if (experiment.expect) {
-    text += fmt::format("; published {} +- {} ({})", experiment.expect->top1,
-                        experiment.expect->within, experiment.expect->source);
-  }
+  if (experiment.expect) text += "; published " + published_text(*experiment.expect);
   return text;
 }
 

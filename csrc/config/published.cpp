@@ -103,14 +103,30 @@ std::string class_of(Keys& keys, const std::string& key) {
   return word.substr(word.find(':') + 1);
 }
 
-data::Description data_of(Keys& keys) {
-  data::Description data;
-  const std::string name = class_of(keys, "data");
-  if (name != "CIFAR10") keys.fail("data", "expected data.cifar10:CIFAR10");
-  data.kind = "cifar10";
+data::Description cifar10() {
+  data::Description data{.kind = "cifar10"};
   data.root = "cifar-10-batches-bin";
   data.augment = {{.kind = "random_crop", .padding = 4}, {.kind = "horizontal_flip"}};
   data.normalize = {.mean = {0.491, 0.482, 0.447}, .std = {0.247, 0.243, 0.262}};
+  return data;
+}
+
+// The published code cuts 224 pixels out of 256, whatever the file says.
+data::Description imagenet() {
+  data::Description data{.kind = "imagefolder"};
+  data.root = "imagenet";
+  data.classes = 1000;
+  data.augment = {{.kind = "random_resized_crop"}, {.kind = "horizontal_flip"}};
+  data.normalize = {.mean = {0.485, 0.456, 0.406}, .std = {0.229, 0.224, 0.225}};
+  return data;
+}
+
+data::Description data_of(Keys& keys) {
+  const std::string name = class_of(keys, "data");
+  if (name != "CIFAR10" && name != "ImageNet") {
+    keys.fail("data", "expected data.cifar10:CIFAR10 or data.imagenet:ImageNet");
+  }
+  data::Description data = name == "ImageNet" ? imagenet() : cifar10();
   data.workers = keys.integer_or("workers", data.workers);
   const data::ImageSpec spec = data::image_spec(data);
   const auto expect = [&](const std::string& key, int64_t value) {
@@ -119,7 +135,7 @@ data::Description data_of(Keys& keys) {
     }
   };
   expect("image_size", spec.size);
-  expect("val_resize", spec.size);
+  expect("val_resize", spec.resize ? spec.resize : spec.size);
   expect("in_channels", spec.channels);
   expect("output_size", int64_t(spec.classes.size()));
   return data;

@@ -56,6 +56,41 @@ FILES = {
     "mobilenetv1-x0.25": MEDIUM.replace("graphs.mobilenetv1like:MobileNetV1Like", "basic.mobilenetv1cifar:MobileNetV1CIFAR")
     + "width_mult: 0.25\n",
 }  # fmt: skip
+# Of the published ImageNet files, which lack a size for validation.
+LARGE = """\
+model: models.graphs.mobilenetv1like:MobileNetV1Like
+data: data.imagenet:ImageNet
+batch_size: 512
+test_batch_size: 512
+workers: 32
+lr: 0.1
+lr_scheduler: cosine
+optimizer: sgd
+momentum: 0.9
+weight_decay: 0.00005
+nestorov: False
+output_size: 1000
+image_size: 224
+num_epochs: 250
+in_channels: 3
+topk: [1,5]
+resume: ''
+seed: 1996
+save_dir: './imagenet_checkpoints'
+log_dir: './imagenet_runs'
+evaluate: False
+skip_profiling: False
+setting: static
+"""
+IMAGENET = {
+    "dnw-small-x0.15": "prune_rate: 0.85\ngraph: dnw\nsmall: True\n",
+    "dnw-small-x0.225": "prune_rate: 0.775\ngraph: dnw\nsmall: True\n",
+    "dnw-x0.225": "prune_rate: 0.775\ngraph: dnw\n",
+    "dnw-x0.3": "prune_rate: 0.7\ngraph: dnw\n",
+    "dnw-x0.49": "prune_rate: 0.51\ngraph: dnw\n",
+    "random-x0.225": "prune_rate: 0.775\ngraph: random\n",
+    "random-x0.49": "prune_rate: 0.49\ngraph: random\n",
+}
 
 
 def resolved(rewire, config):
@@ -64,13 +99,14 @@ def resolved(rewire, config):
     return keys  # fmt: skip
 
 
-@pytest.mark.parametrize("name", sorted(FILES))
+@pytest.mark.parametrize("name", sorted(FILES | IMAGENET))
 def test_a_published_file_is_our_experiment(rewire, name):
-    rewire.path("in.yml").write_text(FILES[name])
+    folder = "cifar10" if name in FILES else "imagenet"
+    rewire.path("in.yml").write_text(FILES.get(name) or LARGE + IMAGENET[name])
     done = rewire("import-config", "in.yml", "--to", "out.yaml", "--json").check()
     assert done.json["name"] == "in"
     assert done.json["notes"] == ["seed: the published code reads random_seed alone, and 0 without it"]
-    assert resolved(rewire, "out.yaml") == resolved(rewire, ROOT / "configs" / "cifar10" / f"{name}.yaml")
+    assert resolved(rewire, "out.yaml") == resolved(rewire, ROOT / "configs" / folder / f"{name}.yaml")
 
 
 @pytest.mark.parametrize("kind", ["td", "reg_td"])
