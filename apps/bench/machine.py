@@ -72,6 +72,8 @@ def versions() -> dict[str, object]:
         "onednn": _found(r"MKL-DNN v(\S+)", config),
         "scipy": _module_version("scipy"),
         "sparselab": _module_version("sparselab"),
+        "torchvision": _module_version("torchvision"),
+        "pillow": _module_version("PIL"),
         "python": platform.python_version(),
         "libc": " ".join(platform.libc_ver()),
     }

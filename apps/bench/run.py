@@ -25,6 +25,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "python"))
 
 import cases_auto  # noqa: E402
 import cases_forward  # noqa: E402
+import cases_loader  # noqa: E402
 import cases_mobilenet_v1  # noqa: E402
 import cases_select  # noqa: E402
 import cases_static  # noqa: E402
@@ -43,6 +44,7 @@ GROUPS = (
     cases_mobilenet_v1,
     cases_auto,
     cases_transformer,
+    cases_loader,
 )
 
 
@@ -81,7 +83,7 @@ def run(options: argparse.Namespace) -> dict[str, object]:
         print(f"{name:20} {table.number(value) if isinstance(value, float) else value}")
     if about["cores_used_by_others"] > 0.25:
         print("others use this machine: the times of contenders with several threads mean little")
-    for peer in ("scipy", "sparselab"):
+    for peer in ("scipy", "sparselab", "torchvision"):
         if about[peer] is None:
             print(f"{peer} is not installed: no rows against it")
     print("The product of scipy has no threads.", table.HEAD, sep="\n\n")

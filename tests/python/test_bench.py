@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 
 import cases_auto
 import cases_forward
+import cases_loader
 import cases_select
 import cases_training
 import cases_transformer
@@ -30,6 +31,7 @@ WORDS = {
     "C11": ["static batch=512"],
     "C15": ["density=0.00", "density=0.50", "density=1.00"],
     "C16": ["in=512 out=2048 tokens=1024"],
+    "D1": ["workers=1", "workers=2"],
 }
 
 
