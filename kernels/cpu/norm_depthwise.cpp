@@ -9,6 +9,7 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include "kernels/cpu/map8-inl.h"
 #include "kernels/cpu/sums-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -102,7 +103,20 @@ HWY_INLINE void convolve(D d, const typename MapScratch<T>::Copies& map, const T
 }
 
 template <typename T>
+bool is_map8(const MapScratch<T>& scratch) {
+  return scratch.height == kSide8 && scratch.width == kSide8 && scratch.step == 1;
+}
+
+template <typename T>
 void moments(const Rows<const T>& x, MapScratch<T>& scratch, T* mean, T* deviation) {
+  if constexpr (has_rows_of_8<T>()) {
+    if (is_map8(scratch)) {
+      for (int64_t c = 0; c < x.count; ++c) {
+        moments8(hn::FixedTag<T, kSide8>(), x.data + c * x.stride, mean + c, deviation + c);
+      }
+      return;
+    }
+  }
   const hn::ScalableTag<T> d;
   const int64_t lanes = hn::Lanes(d);
   for (int64_t c = 0; c < x.count; ++c) {
@@ -127,6 +141,15 @@ void moments(const Rows<const T>& x, MapScratch<T>& scratch, T* mean, T* deviati
 template <typename T>
 void forward(const Rows<const T>& x, const Norm<T>& norm, const T* taps, MapScratch<T>& scratch,
              const Rows<T>& z) {
+  if constexpr (has_rows_of_8<T>()) {
+    if (is_map8(scratch)) {
+      for (int64_t c = 0; c < x.count; ++c) {
+        forward8(hn::FixedTag<T, kSide8>(), x.data + c * x.stride, norm.scale[c], norm.shift[c],
+                 taps + c * kTaps, z.data + c * z.stride);
+      }
+      return;
+    }
+  }
   const hn::ScalableTag<T> d;
   for (int64_t c = 0; c < x.count; ++c) {
     load_row(d, x.data + c * x.stride, scratch, scratch.x);
@@ -140,6 +163,18 @@ template <typename T>
 void backward(const Rows<const T>& x, const Norm<T>& norm, const T* taps, MapScratch<T>& scratch,
               const Rows<T>& z, const Rows<const T>& dz, const Rows<T>& da_rows,
               const NormDepthwiseSums<T>& sums) {
+  if constexpr (has_rows_of_8<T>()) {
+    if (is_map8(scratch)) {
+      Rows8 y, grad_z;
+      for (int64_t c = 0; c < x.count; ++c) {
+        backward8(hn::FixedTag<T, kSide8>(), x.data + c * x.stride, norm.scale[c], norm.shift[c],
+                  norm.mean[c], taps + c * kTaps, y, grad_z, z.data + c * z.stride,
+                  dz.data + c * dz.stride, da_rows.data + c * da_rows.stride, sums.taps + c * kTaps,
+                  sums.shift + c, sums.scaled + c);
+      }
+      return;
+    }
+  }
   using D = hn::ScalableTag<T>;
   using V = hn::Vec<D>;
   const D d;
