@@ -25,11 +25,13 @@ void check_execution(const char* op, std::string_view execution);
 at::Tensor product(const at::Tensor& input, const at::Tensor& values,
                    const std::optional<at::Tensor>& bias, const Structure& structure,
                    Execution execution);
-// grad [batch, out, places] -> [batch, in, places]
-at::Tensor product_grad_input(const at::Tensor& grad, const at::Tensor& values,
-                              const Structure& structure, Execution execution);
-// -> [edges]
-at::Tensor product_grad_values(const at::Tensor& grad, const at::Tensor& input,
-                               const Structure& structure, Execution execution);
+// What is not asked for is undefined. grad [batch, out, places]
+struct ProductGradients {
+  at::Tensor input;   // [batch, in, places]
+  at::Tensor values;  // [edges]
+};
+ProductGradients product_backward(const at::Tensor& grad, const at::Tensor& input,
+                                  const at::Tensor& values, const Structure& structure,
+                                  bool to_input, bool to_values, Execution execution);
 
 }  // namespace rewire::ops

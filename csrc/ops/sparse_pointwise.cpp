@@ -66,17 +66,12 @@ Gradients backward_cpu(const Tensor& grad_output, const Tensor& input, const Ten
   check_pointwise_backward(grad_output, input, values, s, execution);
   s = contiguous(s);
   check_edges(kBackward, s);
-  const Execution resolved = resolve_execution(execution, density(s));
-  const Tensor grad = maps_of(grad_output);
-  Tensor grad_input = at::empty({0}, input.options());
-  Tensor grad_values = at::empty({0}, values.options());
-  if (to_input) {
-    grad_input = as_output(product_grad_input(grad, summable(values), s, resolved), input);
-  }
-  if (to_values) {
-    grad_values = product_grad_values(grad, maps_of(input), s, resolved).to(values.scalar_type());
-  }
-  return {grad_input, grad_values};
+  // The input is read for the values alone.
+  const auto grads = product_backward(
+      maps_of(grad_output), to_values ? maps_of(input) : in_maps(input), summable(values), s,
+      to_input, to_values, resolve_execution(execution, density(s)));
+  return {to_input ? as_output(grads.input, input) : at::empty({0}, input.options()),
+          to_values ? grads.values.to(values.scalar_type()) : at::empty({0}, values.options())};
 }
 
 Gradients backward_any(const Tensor& grad_output, const Tensor& input, const Tensor& values,

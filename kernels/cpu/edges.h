@@ -1,5 +1,5 @@
-// The edges of a layer as a product walks them: panels of sources that fit the first cache, and in
-// a panel the edges of one target after another.
+// The edges of a layer as a product walks them: blocks of targets that fit the second cache, for
+// each panels of sources that fit the first, and in a panel the edges of one target after another.
 #pragma once
 
 #include <algorithm>
@@ -41,6 +41,9 @@ struct StreamEdge {
   T weight;
 };
 
+// Targets of a block: 512 rows of 64 float32 columns are 128 KB.
+inline constexpr int64_t kBlockTargets = 512;
+
 template <typename T>
 struct EdgeStream {
   int64_t num_targets = 0;
@@ -48,7 +51,7 @@ struct EdgeStream {
   int64_t num_panels = 0;
   int64_t source_stride = 0;     // elements from one source's row to the next
   int64_t panel_stride = 0;      // from a panel's first row to the next one's
-  std::vector<uint32_t> starts;  // [num_panels * num_targets + 1] into edges
+  std::vector<uint32_t> starts;  // [num_panels * num_targets + 1] into edges, as they are walked
   std::vector<StreamEdge<T>> edges;
   std::vector<uint32_t> positions;  // of each edge in Edges::sources
 };
@@ -76,15 +79,16 @@ inline int panel_bits(const Edges& edges, int64_t source_stride) {
 template <typename T, typename WeightOf>
 EdgeStream<T> stream_edges(const Edges& edges, int64_t source_stride, int bits,
                            WeightOf&& weight_of) {
-  const auto place_of = [&](int64_t target, int64_t source) {
-    return (source >> bits) * edges.num_targets + target;
-  };
-
   EdgeStream<T> stream;
   stream.num_targets = edges.num_targets;
   stream.num_sources = edges.num_sources;
   stream.source_stride = source_stride;
   stream.num_panels = std::max<int64_t>(1, ((edges.num_sources - 1) >> bits) + 1);
+  const auto place_of = [&](int64_t target, int64_t source) {
+    const int64_t first = target / kBlockTargets * kBlockTargets;
+    const int64_t block = std::min(kBlockTargets, edges.num_targets - first);
+    return first * stream.num_panels + (source >> bits) * block + (target - first);
+  };
   stream.panel_stride = source_stride << bits;
   stream.starts.assign(stream.num_panels * edges.num_targets + 1, 0);
   edges.for_each([&](int64_t target, int64_t source, int64_t) {

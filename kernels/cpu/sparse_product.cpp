@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <utility>
 
+#include <hwy/cache_control.h>
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/sparse_product.cpp"
 #include <hwy/foreach_target.h>
@@ -85,23 +87,27 @@ HWY_INLINE void for_each_tile(D d, int64_t num_columns, F&& f) {
 template <typename T, typename F>
 HWY_INLINE void for_each_row(const EdgeStream<T>& stream, const T* source, F&& f) {
   const uint32_t* start = stream.starts.data();
-  for (int64_t panel = 0; panel < stream.num_panels; ++panel) {
-    for (int64_t target = 0; target < stream.num_targets; ++target, ++start) {
-      if (panel == 0 || start[0] != start[1]) f(target, start[0], start[1], source, panel);
+  for (int64_t first = 0; first < stream.num_targets; first += kBlockTargets) {
+    const int64_t last = std::min(stream.num_targets, first + kBlockTargets);
+    for (int64_t panel = 0; panel < stream.num_panels; ++panel) {
+      const T* panel_source = source + panel * stream.panel_stride;
+      for (int64_t target = first; target < last; ++target, ++start) {
+        if (panel == 0 || start[0] != start[1]) f(target, start[0], start[1], panel_source, panel);
+      }
     }
-    source += stream.panel_stride;
   }
 }
 
-// kFetches: what is ahead. Registers are scarce, and most loops do without.
-template <typename T, int kVectors, bool kFetches, typename D>
+// kTraffic: minds `traffic`. Registers are scarce, and most loops do without.
+template <typename T, int kVectors, bool kTraffic, typename D>
 HWY_INLINE void product_tile(D d, const EdgeStream<T>& stream, const T* HWY_RESTRICT source,
                              T* HWY_RESTRICT target, int64_t target_stride, const Tile<D>& tile,
-                             Start start, const T* bias, Ahead<T> ahead) {
+                             Start start, const T* bias, Traffic<T> traffic) {
   using V = hn::Vec<D>;
   const int64_t lanes = hn::Lanes(d);
   const StreamEdge<T>* edges = stream.edges.data();
-  // What is ahead, in whole cache lines, shared by the rows of all panels.
+  const bool past_caches = kTraffic && traffic.past_caches && stream.num_panels == 1;
+  // What is fetched, in whole cache lines, shared by the rows of all panels.
   constexpr int64_t kLine = 64 / sizeof(T);
   const int64_t rows = std::max<int64_t>(1, stream.num_panels * stream.num_targets);
   const int64_t size = std::max(stream.num_sources, stream.num_targets) * target_stride;
@@ -109,14 +115,20 @@ HWY_INLINE void product_tile(D d, const EdgeStream<T>& stream, const T* HWY_REST
   for_each_row(
       stream, source,
       [&](int64_t t, uint32_t begin, uint32_t end, const T* panel_source, int64_t panel) HWY_ATTR {
-        if constexpr (kFetches) {
+        if constexpr (kTraffic) {
           constexpr int kRead = 0, kWritten = 1, kSecondCache = 2;
-          for (int64_t i = 0; i < share; i += kLine) {
-            __builtin_prefetch(ahead.source + i, kRead, kSecondCache);
-            __builtin_prefetch(ahead.target + i, kWritten, kSecondCache);
+          if (traffic.next_source) {
+            for (int64_t i = 0; i < share; i += kLine) {
+              __builtin_prefetch(traffic.next_source + i, kRead, kSecondCache);
+            }
+            traffic.next_source += share;
           }
-          ahead.source += share;
-          ahead.target += share;
+          if (traffic.next_target) {
+            for (int64_t i = 0; i < share; i += kLine) {
+              __builtin_prefetch(traffic.next_target + i, kWritten, kSecondCache);
+            }
+            traffic.next_target += share;
+          }
         }
         const bool adds = panel > 0 || start == Start::kTarget;
         T* out = target + t * target_stride;
@@ -137,6 +149,12 @@ HWY_INLINE void product_tile(D d, const EdgeStream<T>& stream, const T* HWY_REST
           sums[kVectors - 1] =
               hn::MulAdd(weight, hn::LoadU(d, last_vector + edge->offset), sums[kVectors - 1]);
         }
+        if (kTraffic && past_caches) {
+          for (int v = 0; v < kVectors; ++v) {
+            hn::Stream(sums[v], d, out + tile.template column<kVectors>(v));
+          }
+          return;
+        }
         for (int v = 0; v < kVectors - 1; ++v) {
           hn::StoreU(sums[v], d, out + tile.template column<kVectors>(v));
         }
@@ -150,15 +168,18 @@ HWY_INLINE void product_tile(D d, const EdgeStream<T>& stream, const T* HWY_REST
 
 template <typename T>
 void product(const EdgeStream<T>& stream, const T* source, T* target, int64_t target_stride,
-             int64_t num_columns, Start start, const T* bias, const Ahead<T>& ahead) {
+             int64_t num_columns, Start start, const T* bias, const Traffic<T>& traffic) {
   using D = hn::ScalableTag<T>;
   const D d;
   const int64_t lanes = hn::Lanes(d);
   const bool side_by_side = stream.source_stride == num_columns && target_stride == num_columns;
-  if (ahead.source != nullptr && side_by_side && num_columns == most_vectors<D>() * lanes) {
+  const bool minds_traffic = traffic.next_source || traffic.next_target || traffic.past_caches;
+  const bool is_aligned = reinterpret_cast<uintptr_t>(target) % (lanes * sizeof(T)) == 0;
+  if (minds_traffic && side_by_side && is_aligned && num_columns == most_vectors<D>() * lanes) {
     const Tile<D> tile{0, num_columns - lanes, false, {}};
     product_tile<T, most_vectors<D>(), true>(d, stream, source, target, target_stride, tile, start,
-                                             bias, ahead);
+                                             bias, traffic);
+    if (traffic.past_caches) hwy::FlushStream();
     return;
   }
   for_each_tile(d, num_columns, [&](const auto& tile, auto vectors) HWY_ATTR {
@@ -208,14 +229,14 @@ void grad_edges(const EdgeStream<T>& stream, const T* source, const T* grad, int
 
 void product32(const EdgeStream<float>& stream, const float* source, float* target,
                int64_t target_stride, int64_t num_columns, Start start, const float* bias,
-               const Ahead<float>& ahead) {
-  product(stream, source, target, target_stride, num_columns, start, bias, ahead);
+               const Traffic<float>& traffic) {
+  product(stream, source, target, target_stride, num_columns, start, bias, traffic);
 }
 
 void product64(const EdgeStream<double>& stream, const double* source, double* target,
                int64_t target_stride, int64_t num_columns, Start start, const double* bias,
-               const Ahead<double>& ahead) {
-  product(stream, source, target, target_stride, num_columns, start, bias, ahead);
+               const Traffic<double>& traffic) {
+  product(stream, source, target, target_stride, num_columns, start, bias, traffic);
 }
 
 void grad_edges32(const EdgeStream<float>& stream, const float* source, const float* grad,
@@ -242,17 +263,17 @@ HWY_EXPORT(grad_edges64);
 template <>
 void sparse_product(const EdgeStream<float>& stream, const float* source, float* target,
                     int64_t target_stride, int64_t num_columns, Start start, const float* bias,
-                    const Ahead<float>& ahead) {
+                    const Traffic<float>& traffic) {
   HWY_DYNAMIC_DISPATCH(product32)
-  (stream, source, target, target_stride, num_columns, start, bias, ahead);
+  (stream, source, target, target_stride, num_columns, start, bias, traffic);
 }
 
 template <>
 void sparse_product(const EdgeStream<double>& stream, const double* source, double* target,
                     int64_t target_stride, int64_t num_columns, Start start, const double* bias,
-                    const Ahead<double>& ahead) {
+                    const Traffic<double>& traffic) {
   HWY_DYNAMIC_DISPATCH(product64)
-  (stream, source, target, target_stride, num_columns, start, bias, ahead);
+  (stream, source, target, target_stride, num_columns, start, bias, traffic);
 }
 
 template <>

@@ -21,12 +21,15 @@ enum class Start {
   kTarget  // what is there
 };
 
-// What the next call will read and write, with the same stream, stride and columns. Where rows of
-// one tile lie side by side, it is fetched into the second cache meanwhile. Null: nothing is.
+// What a call may do for the caches beside its product, where rows of one tile lie side by side.
 template <typename T>
-struct Ahead {
-  const T* source = nullptr;
-  const T* target = nullptr;
+struct Traffic {
+  // What the next call, with as many columns, reads and writes: fetched into the second cache
+  // meanwhile. Null: nothing is.
+  const T* next_source = nullptr;
+  const T* next_target = nullptr;
+  // The target is written past the caches if its rows are written once, in a stream of one panel.
+  bool past_caches = false;
 };
 
 // target[t][c] = start + sum over edges of weight * source[s][c], for num_columns >= kFewestColumns
@@ -35,7 +38,7 @@ struct Ahead {
 template <typename T>
 void sparse_product(const EdgeStream<T>& stream, const T* source, T* target, int64_t target_stride,
                     int64_t num_columns, Start start, const T* bias = nullptr,
-                    const Ahead<T>& ahead = {});
+                    const Traffic<T>& traffic = {});
 
 // sums[i] += sum over columns of grad[t][c] * source[s][c], for each edge i of the stream; its
 // weights are not read. sums [edges], in the stream's order.

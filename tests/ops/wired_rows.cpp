@@ -21,7 +21,7 @@ struct Shape {
 };
 
 // Maps of whole tiles, of parts, of a place each; more columns than a tile and fewer; more channels
-// than a panel; none of anything.
+// than a panel or a block, and columns than a share; none of anything.
 const std::vector<Shape> kShapes = {{"a few", 3, 7, 5, 12, {2, 2}},
                                     {"one of each", 1, 1, 1, 1, {1}},
                                     {"no images", 0, 4, 5, 6, {3}},
@@ -35,7 +35,9 @@ const std::vector<Shape> kShapes = {{"a few", 3, 7, 5, 12, {2, 2}},
                                     {"odd maps", 2, 5, 6, 9, {7, 7}},
                                     {"long odd maps", 1, 3, 2, 4, {11, 13}},
                                     {"lines", 70, 5, 6, 9, {}},
-                                    {"several panels", 3, 300, 20, 900, {3}, true}};
+                                    {"several panels", 3, 300, 20, 900, {3}, true},
+                                    {"several blocks", 4, 3, 516, 700, {8, 8}, true},
+                                    {"many lines", 300, 5, 6, 9, {}, true}};
 
 Selection edges_of(const Shape& shape) {
   const Tensor weight = drawn({shape.out, shape.in}, 2);

@@ -110,7 +110,35 @@ void check_products(int64_t sources, int64_t targets, int64_t columns, int64_t s
   expect_close(target, out);
 }
 
-// Whole tiles, one that overlaps the one before, the fewest columns; one panel and several.
+// What is done for the caches shows nowhere: of one panel, whose rows go past them, and of several.
+template <typename T>
+void check_traffic(int64_t sources) {
+  const Layer layer(sources, 7);
+  const auto stream = stream_edges<T>(layer.edges(), kTile, panel_bits(layer.edges(), kTile),
+                                      [](int64_t, int64_t, int64_t e) { return T(e % 5 - 2); });
+  const auto source = in_type<T>(numbers(sources * kTile, 2));
+  std::vector<T> room(2 * 8 * kTile + 64);
+  T* aligned = room.data();
+  while (reinterpret_cast<uintptr_t>(aligned) % 64 != 0) ++aligned;
+  for (const int64_t offset : {0, 1}) {  // where a vector can be written past them, and where not
+    for (const bool past_caches : {false, true}) {
+      T *plain = aligned + offset, *minded = plain + 8 * kTile;
+      sparse_product(stream, source.data(), plain, kTile, kTile, Start::kZero);
+      sparse_product<T>(stream, source.data(), minded, kTile, kTile, Start::kZero, nullptr,
+                        {source.data(), past_caches ? nullptr : plain, past_caches});
+      for (int64_t i = 0; i < 7 * kTile; ++i) ASSERT_EQ(minded[i], plain[i]) << i;
+    }
+  }
+}
+
+TEST_P(EveryTarget, MindsTheCaches) {
+  check_traffic<float>(20);
+  check_traffic<float>(400);
+  check_traffic<double>(20);
+}
+
+// Whole tiles, one that overlaps the one before, the fewest columns; one panel and several, and
+// several blocks of targets.
 TEST_P(EveryTarget, MultipliesWithEdges) {
   for (const auto& [columns, stride] :
        {std::pair(16, 16), {64, 64}, {49, 50}, {196, 200}, {65, 70}}) {
@@ -119,6 +147,7 @@ TEST_P(EveryTarget, MultipliesWithEdges) {
   }
   check_products<float>(300, 5, 64, 64);
   check_products<double>(300, 5, 33, 64);
+  check_products<float>(300, kBlockTargets + 3, 64, 64);
 }
 
 // z and the gradients of one channel, by their definition.
