@@ -9,7 +9,7 @@
 #include "command.h"
 #include "data/file.h"
 #include "data/loader.h"
-#include "graph/picture.h"
+#include "models/view.h"
 
 namespace rewire::cli {
 namespace {
@@ -51,24 +51,11 @@ void print_row(const Trained& trained) {
 }
 
 graph::WiringView view_of(const Trained& trained) {
-  const models::Wiring& wiring = trained.model.wirings.at(0);
-  graph::WiringView view;
+  graph::WiringView view =
+      models::view_of(trained.model, trained.model.wirings.at(0), trained.result.edges.kept);
   view.title = trained.experiment.name;
   view.subtitle = fmt::format("{:.1f} % of test images right, {} edges in use", trained.result.top1,
                               trained.result.edges.in_use);
-  for (size_t i = 0; i < wiring.groups.size(); ++i) {
-    view.columns.push_back({i == 0 ? "stem" : fmt::format("block {}", i), wiring.groups[i]});
-  }
-  view.columns.push_back({"output", wiring.outputs});
-  const at::Tensor weights = models::weights_in_use(trained.model, wiring);
-  const int64_t last_block = weights.size(1) - wiring.groups.back();
-  const at::Tensor edges = weights.nonzero();  // [edges, 2]: target, source
-  for (int64_t i = 0; i < edges.size(0); ++i) {
-    const auto target = edges[i][0].item<int64_t>(), source = edges[i][1].item<int64_t>();
-    // What the last block writes is drawn as a column of its own.
-    const int64_t drawn = source >= last_block ? target + wiring.outputs : target;
-    view.edges.push_back({source, drawn, weights[target][source].item<float>()});
-  }
   return view;
 }
 

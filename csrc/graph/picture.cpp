@@ -91,4 +91,23 @@ Picture draw_matrix(int64_t out, int64_t in, std::span<const float> weight_in_us
   return magnify(picture, static_cast<int>(std::max<int64_t>(1, kMagnifyUpTo / longest)));
 }
 
+Picture stack(std::span<const Picture> pictures) {
+  constexpr int kGap = 8;
+  Picture all;
+  for (const Picture& picture : pictures) {
+    all.width = std::max(all.width, picture.width);
+    all.height += picture.height + (all.height > 0 ? kGap : 0);
+  }
+  all.rgb.assign(size_t{3} * all.width * all.height, kWhite[0]);
+  int64_t top = 0;
+  for (const Picture& picture : pictures) {
+    for (int64_t y = 0; y < picture.height; ++y) {
+      std::copy_n(picture.rgb.begin() + 3 * y * picture.width, 3 * picture.width,
+                  all.rgb.begin() + 3 * (top + y) * all.width);
+    }
+    top += picture.height + kGap;
+  }
+  return all;
+}
+
 }  // namespace rewire::graph

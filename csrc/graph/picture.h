@@ -1,5 +1,5 @@
-// A wiring to look at: as an adjacency matrix in pixels, and as nodes and links in SVG. In both a
-// blue edge has a positive weight and an orange one a negative weight.
+// A wiring to look at: as an adjacency matrix in pixels, and as nodes and links in SVG and for
+// Graphviz. A blue edge has a positive weight and an orange one a negative weight.
 #pragma once
 
 #include <cstdint>
@@ -26,6 +26,9 @@ struct Picture {
 Picture draw_matrix(int64_t out, int64_t in, std::span<const float> weight_in_use,
                     std::span<const uint8_t> usable);
 
+// The pictures below each other, from the left, on white.
+Picture stack(std::span<const Picture> pictures);
+
 // Channels drawn as one vertical line of nodes.
 struct WiringColumn {
   std::string name;  // below the column; may be empty
@@ -51,5 +54,9 @@ struct WiringView {
 // is; channels without an edge are pale. About 65 bytes an edge.
 // Throws std::invalid_argument for an edge whose channel is in no column.
 std::string draw_wiring_svg(std::span<const WiringView> views);
+
+// The same views for Graphviz, a cluster of each, in its DOT language: nodes "view/channel" of
+// those channels that have an edge, and edges with their weight as a label.
+std::string wiring_dot(std::span<const WiringView> views);
 
 }  // namespace rewire::graph

@@ -1,14 +1,16 @@
 // The half of picture.h that draws nodes and links.
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <cmath>
 #include <stdexcept>
 
 #include "graph/picture.h"
+#include "graph/svg.h"
 
 namespace rewire::graph {
 namespace {
+
+using svg::number;
 
 // The geometry, in pixels.
 constexpr double kPanelWidth = 480, kPanelHeight = 520;
@@ -29,40 +31,8 @@ struct Point {
   double y = 0;
 };
 
-// A number rounded to tenths, as short as it can be written.
-std::string number(double value) {
-  std::array<char, 32> text;
-  const double rounded = std::round(value * 10) / 10 + 0.0;  // + 0.0 turns -0 into 0
-  const auto end = std::to_chars(text.data(), text.data() + text.size(), rounded).ptr;
-  return {text.data(), end};
-}
-
-std::string escape(const std::string& text) {
-  std::string out;
-  for (const char character : text) {
-    switch (character) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '"':
-        out += "&quot;";
-        break;
-      default:
-        out += character;
-    }
-  }
-  return out;
-}
-
 std::string text_at(Point at, const std::string& style, const std::string& text) {
-  return "<text x=\"" + number(at.x) + "\" y=\"" + number(at.y) + "\" " + style + ">" +
-         escape(text) + "</text>\n";
+  return svg::text_at(at.x, at.y, style, text);
 }
 
 int64_t largest_column(const WiringView& view) {
@@ -194,9 +164,8 @@ std::string draw_panel(const WiringView& view, double left) {
   const std::vector<Point> nodes = place_nodes(view);
   check_edges(view, nodes.size());
   return "<g transform=\"translate(" + number(left) + " " + number(kMargin) + ")\">\n" +
-         "<rect width=\"" + number(kPanelWidth) + "\" height=\"" + number(kPanelHeight) +
-         "\" rx=\"14\" fill=\"#ffffff\" stroke=\"#e2e8f0\"/>\n" + draw_edges(view, nodes) +
-         draw_nodes(view, nodes) + draw_captions(view) + "</g>\n";
+         svg::panel(kPanelWidth, kPanelHeight) + draw_edges(view, nodes) + draw_nodes(view, nodes) +
+         draw_captions(view) + "</g>\n";
 }
 
 std::string draw_legend(Point middle) {
@@ -217,16 +186,11 @@ std::string draw_wiring_svg(std::span<const WiringView> views) {
   const auto panels = static_cast<double>(views.size());
   const double width = std::max(2 * kMargin + panels * kPanelWidth + (panels - 1) * kGap, 320.0);
   const double height = kMargin + kPanelHeight + kLegendHeight;
-  const std::string size = number(width) + " " + number(height);
-  std::string out = "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 " + size +
-                    "\" width=\"" + number(width) + "\" height=\"" + number(height) +
-                    "\" font-family=\"system-ui, -apple-system, 'Segoe UI', Helvetica, Arial, "
-                    "sans-serif\" text-anchor=\"middle\">\n" +
-                    "<rect width=\"100%\" height=\"100%\" fill=\"#f8fafc\"/>\n";
+  std::string out;
   for (size_t i = 0; i < views.size(); ++i) {
     out += draw_panel(views[i], kMargin + static_cast<double>(i) * (kPanelWidth + kGap));
   }
-  return out + draw_legend({width / 2, height - 15}) + "</svg>\n";
+  return svg::document(width, height, out + draw_legend({width / 2, height - 15}));
 }
 
 }  // namespace rewire::graph

@@ -98,6 +98,7 @@ void cut_stage(const Model& model, Model& pruned, int64_t index, const StageCut&
   counted.readable = part(counted.readable);
   counted.outputs = left.outputs.numel();
   counted.groups = {left.inputs.numel()};
+  counted.first_target = left.inputs.numel();
   for (size_t i = 0; i < ends.size(); ++i) {
     counted.groups.push_back(ends[i] - (i == 0 ? 0 : ends[i - 1]));
   }

@@ -21,6 +21,10 @@ struct Wiring {
   int64_t positions = 1;        // an edge multiplies once for each of these
   std::vector<int64_t> groups;  // sizes of the input's channel groups, a block each; for pictures
   int64_t outputs = 0;          // channels that the last group writes to, the last of all
+  // For pictures too. Channels that send and that receive are those of one state; otherwise output
+  // 0 is channel `first_target`, counted on from the first that sends.
+  bool one_state = false;
+  int64_t first_target = 0;
 };
 
 // A layer whose edges are not wired: a convolution or a linear layer.

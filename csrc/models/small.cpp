@@ -118,7 +118,8 @@ Wiring wiring_of(const Network& network) {
                 .readable = at::ones({dim, dim}, at::kBool),
                 .positions = evaluations(d) * side * side,
                 .groups = {dim},
-                .outputs = d.kind == "static" ? d.feature_dim : dim};
+                .outputs = d.kind == "static" ? d.feature_dim : dim,
+                .one_state = d.kind == "static"};
   if (d.kind != "static") return wiring;
   const auto blocks = blocks_of(d);
   std::vector<uint8_t> readable = graph::readable_edges(dim, dim, blocks);

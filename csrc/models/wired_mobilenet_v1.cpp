@@ -31,7 +31,8 @@ Wiring wiring_of(const StageShape& shape, const WiringDescription& rule, const s
                                 .to(at::kBool),
                 .positions = side * side,
                 .groups = {},
-                .outputs = shape.out};
+                .outputs = shape.out,
+                .first_target = shape.in};
   for (const graph::WiredBlock& block : blocks) wiring.groups.push_back(block.end - block.begin);
   return wiring;
 }

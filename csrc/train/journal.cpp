@@ -6,7 +6,7 @@
 
 #include "data/file.h"
 #include "data/image_file.h"
-#include "graph/picture.h"
+#include "models/view.h"
 
 namespace rewire::train {
 namespace {
@@ -21,14 +21,6 @@ Row row_of(int64_t epoch, const char* split, const Sums& sums) {
   row["seconds"] = sums.seconds;
   row["images_per_second"] = sums.seconds > 0 ? double(sums.images()) / sums.seconds : 0;
   return row;
-}
-
-graph::Picture picture_of(const models::Model& model, const models::Wiring& wiring) {
-  const at::Tensor weights = models::weights_in_use(model, wiring).to(at::kFloat).contiguous();
-  const at::Tensor readable = wiring.readable.to(at::kByte).contiguous();
-  return graph::draw_matrix(weights.size(0), weights.size(1),
-                            {weights.const_data_ptr<float>(), size_t(weights.numel())},
-                            {readable.const_data_ptr<uint8_t>(), size_t(readable.numel())});
 }
 
 }  // namespace
@@ -69,7 +61,7 @@ void Journal::curves() {
 
 void Journal::pictures(const models::Model& model, int64_t epoch, bool to_files) {
   for (const models::Wiring& wiring : model.wirings) {
-    const graph::Picture picture = picture_of(model, wiring);
+    const graph::Picture picture = models::matrix_of(model, wiring);
     const std::string png = data::encode_png(picture.width, picture.height, picture.rgb);
     events_.image("wiring/" + wiring.name, epoch, picture.width, picture.height, png);
     if (!to_files) continue;

@@ -176,5 +176,35 @@ TEST(DrawWiringSvg, RefusesAnEdgeToNowhere) {
   }
 }
 
+TEST(Stack, PutsPicturesBelowEachOtherOnWhite) {
+  const Picture blue{1, 1, {37, 99, 235}}, orange{2, 1, {234, 88, 12, 234, 88, 12}};
+  const Picture pictures[] = {blue, orange};
+  const Picture all = stack(pictures);
+  EXPECT_EQ(all.width, 2);
+  EXPECT_EQ(all.height, 1 + 8 + 1);
+  EXPECT_EQ(pixel(all, 0, 0), kBlue);
+  EXPECT_EQ(pixel(all, 1, 0), kWhite);
+  EXPECT_EQ(pixel(all, 0, 8), kWhite);
+  EXPECT_EQ(pixel(all, 1, 9), kOrange);
+  EXPECT_EQ(stack({}).height, 0);
+}
+
+TEST(WiringDot, NamesNodesAndWeights) {
+  const WiringView view{"a\"b", "2 edges in use", {{"", 2}, {"", 1}}, {{0, 2, 0.5f}, {0, 1, -2}}};
+  EXPECT_EQ(wiring_dot({&view, 1}),
+            "digraph wiring {\n"
+            "  rankdir = LR;\n"
+            "  node [shape = circle];\n"
+            "  subgraph cluster_0 {\n"
+            "    label = \"a\\\"b: 2 edges in use\";\n"
+            "    \"a\\\"b/0\" [label = \"0\"];\n"
+            "    \"a\\\"b/1\" [label = \"1\"];\n"
+            "    \"a\\\"b/2\" [label = \"2\"];\n"
+            "    \"a\\\"b/0\" -> \"a\\\"b/2\" [label = \"0.5\", color = \"#2563eb\"];\n"
+            "    \"a\\\"b/0\" -> \"a\\\"b/1\" [label = \"-2\", color = \"#ea580c\"];\n"
+            "  }\n"
+            "}\n");
+}
+
 }  // namespace
 }  // namespace rewire::graph
