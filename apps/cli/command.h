@@ -43,6 +43,7 @@ void add_predict(CLI::App& app);
 void add_export(CLI::App& app);
 void add_profile(CLI::App& app);
 void add_visualize(CLI::App& app);
+void add_fetch(CLI::App& app);
 void add_sweep(CLI::App& app);
 void add_results(CLI::App& app);
 void add_import_dnw(CLI::App& app);
@@ -59,6 +60,7 @@ std::string signal_name(int number);  // "SIGTERM"
 // Log lines, and on a terminal a progress bar, on standard error. None of these fails where nobody
 // reads: a closed stream is no reason to lose a training.
 train::Watcher watcher();
+void show_progress(const std::string& line);  // on a terminal alone, in the place of the last
 void say(const std::string& line);            // with the time of day
 void complain(const std::string& line);       // bare, as an error is
 

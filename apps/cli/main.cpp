@@ -108,6 +108,7 @@ int run(int argc, char** argv) {
   cli::add_export(app);
   cli::add_profile(app);
   cli::add_visualize(app);
+  cli::add_fetch(app);
   cli::add_sweep(app);
   cli::add_results(app);
   cli::add_import_dnw(app);

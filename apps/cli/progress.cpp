@@ -29,6 +29,12 @@ void clear_bar() {
   bar_shown = false;
 }
 
+void put_line(const std::string& line) {
+  std::fputs(("\r\x1b[K" + line).c_str(), stderr);
+  std::fflush(stderr);
+  bar_shown = true;
+}
+
 std::string duration(double seconds) {
   const auto whole = static_cast<int64_t>(seconds + 0.5);
   if (whole >= 3600)
@@ -46,16 +52,20 @@ void draw_bar(const train::StepReport& report) {
   std::string bar;
   for (int i = 0; i < kCells; ++i) bar += i < filled ? "━" : "─";
   const std::string what = pass_name(report);
-  const std::string line =
-      fmt::format("\r\x1b[K{} {} {}/{}  loss {:.3f}  top1 {:.1f} %  {:.0f} images/s  {} left", what,
-                  bar, report.batch, report.batches, report.loss, report.top1,
-                  report.images_per_second, duration(report.seconds_left));
-  std::fputs(line.c_str(), stderr);
-  std::fflush(stderr);
-  bar_shown = true;
+  put_line(fmt::format("{} {} {}/{}  loss {:.3f}  top1 {:.1f} %  {:.0f} images/s  {} left", what,
+                       bar, report.batch, report.batches, report.loss, report.top1,
+                       report.images_per_second, duration(report.seconds_left)));
 }
 
 }  // namespace
+
+void show_progress(const std::string& line) {
+  static Clock::time_point last;
+  const auto now = Clock::now();
+  if (!on_terminal() || now - last < std::chrono::milliseconds(100)) return;
+  last = now;
+  put_line(line);
+}
 
 void complain(const std::string& line) {
   clear_bar();

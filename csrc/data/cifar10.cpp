@@ -52,11 +52,8 @@ Dataset open_cifar10(const std::filesystem::path& folder, const std::filesystem:
   for (const auto& file : files_of(folder, split)) {
     std::error_code error;
     if (!std::filesystem::exists(file, error)) {
-      throw DataError(
-          fmt::format("{}: no such file; unpack cifar-10-binary.tar.gz of "
-                      "https://www.cs.toronto.edu/~kriz/cifar.html in {} (this version "
-                      "has no `rewire fetch`)",
-                      file.string(), data_root.string()));
+      throw DataError(fmt::format("{}: no such file; `rewire fetch cifar10 --data {}` brings it",
+                                  file.string(), data_root.string()));
     }
     const std::string part = read_file(file, kMaxFile);
     check(part, file);

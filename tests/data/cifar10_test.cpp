@@ -80,17 +80,15 @@ TEST_F(Cifar10, AMissingFileNamesTheCure) {
   std::filesystem::remove(file("data_batch_3.bin"));
   EXPECT_EQ(message_of<DataError>([&] { open_split(Split::train); }),
             file("data_batch_3.bin") +
-                ": no such file; unpack cifar-10-binary.tar.gz of "
-                "https://www.cs.toronto.edu/~kriz/cifar.html in " +
-                folder_.path().string() + " (this version has no `rewire fetch`)");
+                ": no such file; `rewire fetch cifar10 --data " + folder_.path().string() +
+                "` brings it");
 }
 
 TEST_F(Cifar10, AMissingFolderNamesTheCure) {
   EXPECT_EQ(message_of<DataError>([&] { open_split(Split::test); }),
             file("test_batch.bin") +
-                ": no such file; unpack cifar-10-binary.tar.gz of "
-                "https://www.cs.toronto.edu/~kriz/cifar.html in " +
-                folder_.path().string() + " (this version has no `rewire fetch`)");
+                ": no such file; `rewire fetch cifar10 --data " + folder_.path().string() +
+                "` brings it");
 }
 
 TEST_F(Cifar10, RefusesAFileThatIsAByteShort) {
