@@ -239,10 +239,52 @@ def test_a_layer_scripts():
     assert torch.allclose(apply(x, weight, bias), expected)
 
 
-def test_autocast_leaves_the_dtype_alone():
-    (x, values, _, bias), structure = layer()
-    single = [t.detach().float() for t in (x, values, bias)]
+@pytest.mark.parametrize("execution", ["sparse", "dense"])
+@pytest.mark.parametrize("name", ["sparse_linear", "sparse_pointwise", "wired_linear", "wired_pointwise"])
+def test_autocast_lowers_the_layers_as_it_does_torchs_own(name, execution):
+    (x, values, weight, bias), structure = layer(lines=name.endswith("linear"))
+    weights = values if name.startswith("sparse") else weight
+    single = [t.detach().float().requires_grad_() for t in (x, weights, bias)]
+    options = {"execution": execution}
+
+    def apply(*tensors):
+        return getattr(ops, name)(*tensors, *structure, **options)
+
+    lower = [t.detach().bfloat16().requires_grad_() for t in single]
+    expected = apply(*lower)
+    for first in (single[0], lower[0]):  # what comes from a layer before has its type already
+        for t in single:
+            t.grad = None
+        with torch.autocast("cpu", torch.bfloat16):
+            result = apply(first, *single[1:])
+        assert result.dtype == torch.bfloat16
+        assert torch.equal(result, expected)
+        result.float().square().sum().backward()
+        assert single[1].grad.dtype == single[2].grad.dtype == torch.float32
+    with torch.autocast("cpu", torch.float16):
+        assert apply(*single).dtype == torch.float16
+    double = [t.detach().double() for t in single]
+    with torch.autocast("cpu", torch.bfloat16):  # as torch has it, doubles stay
+        assert torch.equal(apply(*double), apply(*(t.clone() for t in double)))
+        assert apply(*double).dtype == torch.float64
+        compiled = torch.compile(apply, fullgraph=True, backend="aot_eager")(*single)
+    assert torch.equal(compiled, expected)
+
+
+def test_autocast_leaves_blocks_and_choices_in_single_precision():
+    torch.manual_seed(3)
+    x, weight, depthwise = torch.randn(2, 4, 6, 6), torch.randn(8, 4), torch.randn(4, 1, 3, 3)
+    scale, shift = torch.rand(4) + 0.5, torch.randn(4)
+
+    def blocks(x):
+        structure = list(ops.select(weight, 13)[:5])
+        return ops.wired_blocks(x, weight, structure, depthwise, scale, shift, None, None, [4], [4])
+
+    expected = blocks(x)[:3]
+    lower = x.bfloat16()
+    expected_of_lower = blocks(lower.float())[:3]
     with torch.autocast("cpu", torch.bfloat16):
-        sparse, dense = (ops.sparse_pointwise(*single, *structure, e) for e in ("sparse", "dense"))
-    assert sparse.dtype == dense.dtype == torch.float32
-    assert torch.allclose(sparse, dense, rtol=1e-5, atol=1e-6)
+        for a, b in zip(blocks(x)[:3] + blocks(lower)[:3], expected + expected_of_lower, strict=True):
+            assert a.dtype == torch.float32 and torch.equal(a, b)
+        kept = ops.keep_strongest(weight, 13)
+    assert torch.equal(kept, ops.keep_strongest(weight, 13)) and kept.dtype == torch.float32
