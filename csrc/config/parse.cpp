@@ -126,9 +126,16 @@ class TreeBuilder : public YAML::EventHandler {
   void close() {
     Open level = std::move(stack_.back());
     stack_.pop_back();
-    for (const Node& merged : level.merged) level.node = merge(merged, level.node);
+    for (const Node& merged : level.merged) take_absent(merged, level.node);
     if (level.anchor) anchors_[level.anchor] = level.node;
     add(std::move(level.node));
+  }
+  // What a merge key gives: entries whose keys are not there, whole. A map that is there on both
+  // sides is not mixed.
+  static void take_absent(const Node& merged, Node& node) {
+    for (const Entry& entry : merged.entries) {
+      if (!node.find(entry.key)) node.entries.push_back(entry);
+    }
   }
   void add(Node node) {
     if (stack_.empty()) {

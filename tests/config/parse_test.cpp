@@ -175,6 +175,20 @@ TEST(ParseYamlFile, NamesWhatIsNoFile) {
   EXPECT_EQ(error_of_file("large.yaml/below"), prefix + "/large.yaml/below: no such file");
 }
 
+// As YAML has it: a key that is there replaces what the merge key's map has of it, maps too.
+TEST(ParsePublishedYaml, AMergeKeyGivesTheKeysThatAreNotThere) {
+  const test::TempFolder folder;
+  folder.write("base.yml", "lr: 0.1\noptimizer: {momentum: 0.9, nesterov: true}\nepochs: 3\n");
+  const Node node = parse_published_yaml(
+      folder.write("a.yml", "optimizer: {momentum: 0.5}\n<<: !include base.yml\nepochs: [1, 2]\n"));
+  ASSERT_EQ(node.entries.size(), 3u);
+  EXPECT_EQ(node.find("lr")->value.text, "0.1");
+  const Node& optimizer = node.find("optimizer")->value;
+  ASSERT_EQ(optimizer.entries.size(), 1u);
+  EXPECT_EQ(optimizer.find("momentum")->value.text, "0.5");
+  EXPECT_EQ(node.find("epochs")->value.items.size(), 2u);
+}
+
 TEST(ParseYamlFile, AnEmptyFileIsNothing) {
   const test::TempFolder folder;
   EXPECT_EQ(parse_yaml_file(folder.write("empty.yaml", "")).kind, Node::Kind::kNull);
