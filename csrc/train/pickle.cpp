@@ -2,62 +2,31 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <bit>
-#include <cstring>
-#include <map>
 #include <unordered_map>
 
-#include "error.h"
+#include "train/pickle_objects.h"
 
 namespace rewire::train {
 namespace {
 
 using Kind = Value::Kind;
 
-// torch's storages by name.
-const std::map<std::string, at::ScalarType>& storages() {
-  static const std::map<std::string, at::ScalarType> types = {
-      {"torch FloatStorage", at::kFloat}, {"torch DoubleStorage", at::kDouble},
-      {"torch HalfStorage", at::kHalf},   {"torch BFloat16Storage", at::kBFloat16},
-      {"torch LongStorage", at::kLong},   {"torch IntStorage", at::kInt},
-      {"torch ShortStorage", at::kShort}, {"torch CharStorage", at::kChar},
-      {"torch ByteStorage", at::kByte},   {"torch BoolStorage", at::kBool}};
-  return types;
-}
-
-constexpr std::string_view kOrderedDict = "collections OrderedDict", kEncode = "_codecs encode",
-                           kDtype = "numpy dtype", kScalar = "numpy.core.multiarray scalar",
-                           kNewScalar = "numpy._core.multiarray scalar",
-                           kTensor = "torch._utils _rebuild_tensor_v2",
-                           kOldTensor = "torch._utils _rebuild_tensor",
-                           kParameter = "torch._utils _rebuild_parameter",
-                           kMeter = "train ScalarMeter";
-
-constexpr size_t kMaxValues = 1'000'000;  // published checkpoints have ten thousand
-
-bool allowed(const std::string& name) {
-  for (const std::string_view known : {kOrderedDict, kEncode, kDtype, kScalar, kNewScalar, kTensor,
-                                       kOldTensor, kParameter, kMeter}) {
-    if (name == known) return true;
-  }
-  return storages().contains(name);
-}
-
 class Machine {
  public:
-  Machine(std::string_view bytes, const std::string& name) : bytes_(bytes), name_(name) {}
+  Machine(std::string_view bytes, const std::string& name)
+      : bytes_(bytes), values_(bytes.size(), name) {}
 
   Pickle run() {
     while (!done_) step(take(1)[0]);
-    pickle_.size = at_;
-    return std::move(pickle_);
+    Pickle pickle = values_.take();
+    pickle.root = root_;
+    pickle.size = at_;
+    return pickle;
   }
 
  private:
-  [[noreturn]] void fail(const std::string& cause) const {
-    throw CheckpointError(name_ + ": " + cause);
-  }
+  [[noreturn]] void fail(const std::string& cause) const { values_.fail(cause); }
 
   std::string_view take(uint64_t count) {
     if (count > bytes_.size() - at_) fail("cut: a pickle that does not end");
@@ -80,20 +49,9 @@ class Machine {
     return text;
   }
 
-  // What is copied out of another value, so that a few instructions cannot fill the memory.
-  void charge(size_t bytes) {
-    copied_ += bytes;
-    if (copied_ > 4 * bytes_.size()) fail("a pickle that repeats itself");
-  }
-
-  Value* make(Kind kind) {
-    if (pickle_.values.size() >= kMaxValues) fail("a pickle of more than a million values");
-    Value& value = pickle_.values.emplace_back();
-    value.kind = kind;
-    return &value;
-  }
+  Value* make(Kind kind) { return values_.make(kind); }
   void push(Value* value) {
-    if (stack_.size() >= kMaxValues) fail("a pickle of more than a million values");
+    if (stack_.size() >= kMaxPickled) fail("a pickle of more than a million values");
     stack_.push_back(value);
   }
   void push_int(int64_t value) {
@@ -148,141 +106,13 @@ class Machine {
   void put(uint64_t index) {
     Value* value = pop();
     push(value);
-    if (memo_.size() >= kMaxValues) fail("a pickle of more than a million names");
+    if (memo_.size() >= kMaxPickled) fail("a pickle of more than a million names");
     memo_[index] = value;
   }
   void get(uint64_t index) {
     const auto found = memo_.find(index);
     if (found == memo_.end()) fail("a pickle that names what it has not");
     push(found->second);
-  }
-
-  void push_class(const std::string& name) {
-    if (!allowed(name)) {
-      std::string shown = printable(name);
-      std::replace(shown.begin(), shown.end(), ' ', '.');
-      fail("names " + shown + ", which no plain checkpoint needs: refused, nothing was executed");
-    }
-    push(make(Kind::kClass));
-    stack_.back()->text = name;
-  }
-
-  // ("storage", class, key, device, elements[, a view of all of it])
-  void persistent() {
-    const Value* id = pop();
-    const auto& parts = id->items;
-    const auto is = [&](size_t i, Kind kind) { return parts[i]->kind == kind; };
-    if (id->kind != Kind::kTuple || parts.size() < 5 || parts.size() > 6 || !is(0, Kind::kText) ||
-        parts[0]->text != "storage" || !is(1, Kind::kClass) || !is(2, Kind::kText) ||
-        !is(4, Kind::kInt) || parts[4]->number < 0 || !storages().contains(parts[1]->text) ||
-        (parts.size() == 6 && !is(5, Kind::kNone))) {
-      fail("a storage that is described in no known way");
-    }
-    Value* storage = make(Kind::kStorage);
-    charge(parts[2]->text.size());
-    storage->type = storages().at(parts[1]->text);
-    storage->text = parts[2]->text;
-    storage->number = parts[4]->number;
-    push(storage);
-  }
-
-  // What a class makes of arguments.
-  Value* call(const std::string& name, const std::vector<Value*>& arguments) {
-    const auto is = [&](size_t i, Kind kind) {
-      return i < arguments.size() && arguments[i]->kind == kind;
-    };
-    if (name == kOrderedDict) return ordered_dict(arguments);
-    if (name == kTensor || name == kOldTensor) {
-      if (!is(0, Kind::kStorage) || !is(1, Kind::kInt) || !is(2, Kind::kTuple) ||
-          !is(3, Kind::kTuple) || arguments[2]->items.size() != arguments[3]->items.size()) {
-        fail("a tensor that is described in no known way");
-      }
-      Value* tensor = make(Kind::kTensor);
-      tensor->items.assign(arguments.begin(), arguments.begin() + 4);
-      return tensor;
-    }
-    if (name == kParameter && is(0, Kind::kTensor)) return arguments[0];
-    if (name == kEncode && is(0, Kind::kText)) return encoded(*arguments[0]);
-    if (name == kDtype && is(0, Kind::kText)) {
-      charge(arguments[0]->text.size());
-      Value* dtype = make(Kind::kDtype);
-      dtype->text = arguments[0]->text;
-      return dtype;
-    }
-    if ((name == kScalar || name == kNewScalar) && is(0, Kind::kDtype) &&
-        (is(1, Kind::kBytes) || is(1, Kind::kText))) {
-      return scalar(arguments[0]->text, arguments[1]->text);
-    }
-    if (name == kMeter && arguments.empty()) {
-      Value* object = make(Kind::kObject);
-      object->text = name;
-      return object;
-    }
-    fail("calls " + name + " in no known way");
-  }
-
-  // Of nothing, or of a list of pairs.
-  Value* ordered_dict(const std::vector<Value*>& arguments) {
-    Value* dict = make(Kind::kDict);
-    if (arguments.empty()) return dict;
-    if (arguments.size() > 1 || arguments[0]->kind != Kind::kList) fail("a dict of no known kind");
-    charge(2 * arguments[0]->items.size());
-    for (const Value* pair : arguments[0]->items) {
-      if (pair->items.size() != 2) fail("a dict of no known kind");
-      dict->items.insert(dict->items.end(), pair->items.begin(), pair->items.end());
-    }
-    return dict;
-  }
-
-  // A text of code points below 256, as bytes.
-  Value* encoded(const Value& text) {
-    charge(text.text.size());
-    Value* bytes = make(Kind::kBytes);
-    for (size_t i = 0; i < text.text.size(); ++i) {
-      const uint8_t c = uint8_t(text.text[i]);
-      if (c < 0x80) {
-        bytes->text += char(c);
-        continue;
-      }
-      if ((c != 0xC2 && c != 0xC3) || i + 1 == text.text.size()) fail("bytes that are none");
-      bytes->text += char(c << 6 | (uint8_t(text.text[++i]) & 0x3F));
-    }
-    return bytes;
-  }
-
-  Value* scalar(const std::string& dtype, const std::string& bytes) {
-    Value* value = make(Kind::kFloat);
-    const auto read = [&](auto number) {
-      if (bytes.size() != sizeof(number)) fail("a number of another size than its type has");
-      std::memcpy(&number, bytes.data(), sizeof(number));
-      return number;
-    };
-    if (dtype == "f4") {
-      value->real = read(float());
-    } else if (dtype == "f8") {
-      value->real = read(double());
-    } else if (dtype == "i4" || dtype == "i8") {
-      value->kind = Kind::kInt;
-      value->number = dtype == "i4" ? read(int32_t()) : read(int64_t());
-    } else {
-      fail("a number of numpy type " + printable(dtype));
-    }
-    return value;
-  }
-
-  // What an object is told of itself: a meter's numbers, attributes of a dict, a dtype's byte
-  // order.
-  void build() {
-    const Value* state = pop();
-    const Value* object = pop();
-    push(const_cast<Value*>(object));
-    const bool known = object->kind == Kind::kObject || object->kind == Kind::kDict;
-    if (known && state->kind == Kind::kDict) return;
-    if (object->kind == Kind::kDtype && state->kind == Kind::kTuple && state->items.size() > 1 &&
-        (state->items[1]->text == "<" || state->items[1]->text == "|")) {
-      return;
-    }
-    fail("tells an object something in no known way");
   }
 
   void step(char instruction) {
@@ -294,11 +124,11 @@ class Machine {
         number(8);
         return;
       case '.':
-        pickle_.root = pop();
+        root_ = pop();
         done_ = true;
         return;
       case '(':
-        if (marks_.size() >= kMaxValues) fail("a pickle of more than a million marks");
+        if (marks_.size() >= kMaxPickled) fail("a pickle of more than a million marks");
         marks_.push_back(stack_.size());
         return;
       case 'N':
@@ -373,14 +203,14 @@ class Machine {
         return get(number(4));
       case 'c': {
         const std::string module = line();
-        return push_class(module + " " + line());
+        return push(pickled_class(values_, module + " " + line()));
       }
       case '\x93': {
         const Value* name = pop();
-        return push_class(pop()->text + " " + name->text);
+        return push(pickled_class(values_, pop()->text + " " + name->text));
       }
       case 'Q':
-        return persistent();
+        return push(pickled_storage(values_, *pop()));
       case 'R':
       case '\x81': {
         const Value* arguments = pop();
@@ -388,20 +218,24 @@ class Machine {
         if (callee->kind != Kind::kClass || arguments->kind != Kind::kTuple) {
           fail("calls what is no class");
         }
-        return push(call(callee->text, arguments->items));
+        return push(call_class(values_, callee->text, arguments->items));
       }
-      case 'b':
-        return build();
+      case 'b': {
+        const Value* state = pop();
+        Value* object = pop();
+        push(object);
+        return tell_object(values_, *object, *state);
+      }
       default:
         fail(fmt::format("no pickle of a state dict: instruction {:#04x}", uint8_t(instruction)));
     }
   }
 
   const std::string_view bytes_;
-  const std::string& name_;
-  size_t at_ = 0, copied_ = 0;
+  size_t at_ = 0;
   bool done_ = false;
-  Pickle pickle_;
+  PickledValues values_;
+  Value* root_ = nullptr;
   std::vector<Value*> stack_;
   std::vector<size_t> marks_;
   std::unordered_map<uint64_t, Value*> memo_;
