@@ -1,7 +1,11 @@
 # Every candidate edge is in use.
-# candidates [out, in, 1, 1]; structure: empty, there is nothing to leave out; edges: bool, of the
-# candidates' shape.
+# candidates, effective [out, in, k, k]; structure: empty, there is nothing to leave out; edges: bool,
+# of the candidates' shape.
 def candidates(self) -> Tensor:
+    return self.weight
+
+
+def effective(self) -> Tensor:
     return self.weight
 
 

@@ -1,6 +1,10 @@
-# Edges that were chosen once, for evaluation: weight [out, in, 1, 1], and the structure of its edges,
-# as rewire.select gives it.
+# Edges that were chosen once, for evaluation: weight [out, in, 1, 1], 0 where there is none, and the
+# structure of its edges, as rewire.select gives it.
 def candidates(self) -> Tensor:
+    return self.weight
+
+
+def effective(self) -> Tensor:
     return self.weight
 
 

@@ -1,8 +1,12 @@
-# A fixed set of edges: mask [out, in, 1, 1], 1 where in use.
-# candidates [out, in, 1, 1]; structure: the five tensors of rewire.select, of the mask's ones; edges:
-# bool, of the candidates' shape.
+# A fixed set of edges: mask [out, in, k, k], 1 where in use.
+# candidates [out, in, k, k]; effective: those in use, 0 elsewhere; structure, where k = 1: the five
+# tensors of rewire.select, of the mask's ones; edges: bool, of the candidates' shape.
 def candidates(self) -> Tensor:
     return self.weight
+
+
+def effective(self) -> Tensor:
+    return self.weight * self.mask
 
 
 def structure(self) -> List[Tensor]:

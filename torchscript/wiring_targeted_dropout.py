@@ -1,7 +1,7 @@
 # The `weakest` candidates, of each output or of all, are dropped: in training each with probability
 # drop_rate, in evaluation all of them.
-# candidates [out, in, 1, 1], 0 where dropped; structure: empty, how many are left is chance; edges:
-# bool, of the candidates' shape.
+# candidates [out, in, k, k], 0 where dropped, which are the effective ones too; structure: empty, how
+# many are left is chance; edges: bool, of the candidates' shape.
 def candidates(self) -> Tensor:
     draws: Optional[Tensor] = None
     if self.training:
@@ -9,6 +9,10 @@ def candidates(self) -> Tensor:
     return rewire.targeted_dropout(
         self.weight, self.weakest, self.per_row, draws, self.drop_rate, self.keep_sign
     )
+
+
+def effective(self) -> Tensor:
+    return self.candidates()
 
 
 def structure(self) -> List[Tensor]:

@@ -133,6 +133,20 @@ void fields(Visitor& v, models::ShuffleNetV2Description& model) {
           "expected 0.5, 1, 1.5 or 2, of which channels are published");
 }
 
+template <class Visitor>
+void fields(Visitor& v, models::ResNetDescription& model) {
+  v.required("depth", model.depth);
+  const auto depths = {18, 34, 50, 101, 152};
+  v.check(std::find(depths.begin(), depths.end(), model.depth) != depths.end(), "depth",
+          "expected 18, 34, 50, 101 or 152 layers");
+  v.field("dense_first", model.dense_first);
+  v.choice("init", model.init, {"fan_in", "fan_out"});
+  v.section("wiring", model.wiring);
+  v.check(!model.wiring.sampled, "wiring",
+          "its convolutions are computed dense, where a sampled gradient saves nothing: expected "
+          "gradient all or kept");
+}
+
 // The key `kind` names the family, whose keys stand beside it.
 template <class Visitor>
 void fields(Visitor& v, models::Description& model) {

@@ -10,7 +10,8 @@ std::vector<Description> families() {
           continuous,
           WiredMobileNetV1Description(),
           MobileNetV1Description(),
-          ShuffleNetV2Description()};
+          ShuffleNetV2Description(),
+          ResNetDescription()};
 }
 
 std::string kind_of(const Description& description) {

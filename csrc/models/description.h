@@ -72,8 +72,20 @@ struct ShuffleNetV2Description {
   double width = 1;
 };
 
+// ResNet of 18, 34, 50, 101 or 152 layers, the stride of a bottleneck on its 3x3 convolution, every
+// convolution and the classifier wired, each layer at the same prune rate (kind `resnet`).
+// Source: He et al. 2015, arXiv 1512.03385; the sparse ones: Wortsman, Farhadi, Rastegari 2019.
+struct ResNetDescription {
+  std::string kind = "resnet";
+  int64_t depth = 50;
+  bool dense_first = false;     // the first convolution is not wired
+  std::string init = "fan_in";  // of normal weights, variance 2 / fan_in, or 2 / fan_out
+  WiringDescription wiring{};
+};
+
 using Description = std::variant<SmallDescription, WiredMobileNetV1Description,
-                                 MobileNetV1Description, ShuffleNetV2Description>;
+                                 MobileNetV1Description, ShuffleNetV2Description,
+                                 ResNetDescription>;
 
 // Every kind of network with its defaults.
 std::vector<Description> families();

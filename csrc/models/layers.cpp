@@ -30,17 +30,25 @@ at::Tensor uniform_parameter(at::IntArrayRef shape, double bound, at::Generator&
   return at::empty(shape).uniform_(-bound, bound, generator).requires_grad_();
 }
 
+at::Tensor normal_parameter(at::IntArrayRef shape, double deviation, at::Generator& generator) {
+  return at::empty(shape).normal_(0, deviation, generator).requires_grad_();
+}
+
 jit::Module conv2d(const Conv2dShape& shape, at::Generator& generator) {
-  jit::Module module = script::new_module("Conv2d");
   const int64_t fan_in = shape.in / shape.groups * shape.kernel * shape.kernel;
   const double bound = 1 / std::sqrt(double(fan_in));
-  module.register_parameter(
-      "weight",
-      uniform_parameter({shape.out, shape.in / shape.groups, shape.kernel, shape.kernel}, bound,
-                        generator),
-      false);
-  if (shape.with_bias) {
-    module.register_parameter("bias", uniform_parameter({shape.out}, bound, generator), false);
+  const at::Tensor weight = uniform_parameter(
+      {shape.out, shape.in / shape.groups, shape.kernel, shape.kernel}, bound, generator);
+  const at::Tensor bias =
+      shape.with_bias ? uniform_parameter({shape.out}, bound, generator) : at::Tensor();
+  return conv2d_of(shape, weight, bias);
+}
+
+jit::Module conv2d_of(const Conv2dShape& shape, const at::Tensor& weight, const at::Tensor& bias) {
+  jit::Module module = script::new_module("Conv2d");
+  module.register_parameter("weight", weight, false);
+  if (bias.defined()) {
+    module.register_parameter("bias", bias, false);
   } else {
     module.register_attribute("bias", c10::NoneType::get(), c10::IValue());
   }

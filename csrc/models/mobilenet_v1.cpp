@@ -19,8 +19,6 @@ struct Shape {
 constexpr Shape kLayers[] = {{64, 1},  {128, 2}, {128, 1}, {256, 2}, {256, 1},  {512, 2}, {512, 1},
                              {512, 1}, {512, 1}, {512, 1}, {512, 1}, {1024, 2}, {1024, 1}};
 
-int64_t strided(int64_t side, int64_t stride) { return (side + stride - 1) / stride; }
-
 jit::Module layer(int64_t in, int64_t out, int64_t stride, at::Generator& generator) {
   jit::Module module = script::new_module("MobileNetV1Layer");
   module.register_module(

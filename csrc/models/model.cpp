@@ -3,6 +3,7 @@
 #include <ATen/CPUGeneratorImpl.h>
 
 #include "models/mobilenet_v1.h"
+#include "models/resnet.h"
 #include "models/shufflenet_v2.h"
 #include "models/small.h"
 #include "models/wired_mobilenet_v1.h"
@@ -34,7 +35,12 @@ Model build_family(const WiredMobileNetV1Description& description, const data::I
   return build_wired_mobilenet_v1(description, spec, generator);
 }
 
-// The [out, in] view of a wired layer's [out, in, 1, 1] tensor.
+Model build_family(const ResNetDescription& description, const data::ImageSpec& spec,
+                   at::Generator& generator) {
+  return build_resnet(description, spec, generator);
+}
+
+// The [out, in * k * k] view of a wired layer's [out, in, k, k] tensor.
 at::Tensor matrix(const at::Tensor& tensor) { return tensor.flatten(1); }
 
 }  // namespace

@@ -17,7 +17,8 @@ namespace rewire::models {
 struct Wiring {
   std::string name;  // dotted, as in the names of its parameters: "graph"
   WiringDescription rule;
-  at::Tensor readable;          // bool [out, in]: candidates that the network reads at all
+  // bool [out, in], of a convolution [out, in * k * k]: candidates that the network reads at all
+  at::Tensor readable;
   int64_t positions = 1;        // an edge multiplies once for each of these
   std::vector<int64_t> groups;  // sizes of the input's channel groups, a block each; for pictures
   int64_t outputs = 0;          // channels that the last group writes to, the last of all
@@ -49,8 +50,8 @@ void set_execution(Model& model, const std::string& execution);
 std::string faster_execution(const Model& model);
 
 torch::jit::Module wiring_module(const Model& model, const Wiring& wiring);
-// bool [out, in]: the candidates that the layer's rule keeps; those of them that the network reads;
-// and the weights of the latter, 0 elsewhere.
+// bool, of the shape of `readable`: the candidates that the layer's rule keeps; those of them that
+// the network reads; and the weights of the latter, 0 elsewhere.
 at::Tensor edges_kept(const Model& model, const Wiring& wiring);
 std::vector<at::Tensor> edges_kept(const Model& model);
 at::Tensor edges_in_use(const Model& model, const Wiring& wiring);

@@ -18,8 +18,6 @@ constexpr int64_t kSmallImage = 64;  // up to here the first convolution does no
 int64_t senders(const StageShape& shape) { return shape.in + (shape.depth - 1) * shape.out; }
 int64_t receivers(const StageShape& shape) { return shape.depth * shape.out; }
 
-int64_t strided(int64_t side, int64_t stride) { return (side + stride - 1) / stride; }
-
 Wiring wiring_of(const StageShape& shape, const WiringDescription& rule, const std::string& name,
                  int64_t side) {
   const auto blocks = graph::stage_blocks(shape.in, shape.out, shape.depth);

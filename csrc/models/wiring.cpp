@@ -25,7 +25,7 @@ void define_dnw(jit::Module& module, const WiringDescription& description,
 void define_targeted_dropout(jit::Module& module, const WiringDescription& description,
                              const at::Tensor& weight) {
   const bool per_row = description.kind == "reg_td";
-  const int64_t choices = per_row ? weight.size(1) : weight.numel();
+  const int64_t choices = weight.numel() / (per_row ? weight.size(0) : 1);
   module.register_attribute("weakest", c10::IntType::get(),
                             pruned_count(description.prune_rate, choices));
   module.register_attribute("per_row", c10::BoolType::get(), per_row);
@@ -45,7 +45,11 @@ void set_structure(const at::Tensor& edges,
   for (size_t i = 0; i < std::size(tensors); ++i) set(kStructure[i], tensors[i]);
 }
 
+// Whether a layer multiplies with a structure: one of several places is computed dense.
+bool has_structure(const at::Tensor& weight) { return weight.size(2) * weight.size(3) == 1; }
+
 void define_fixed(jit::Module& module, const at::Tensor& weight) {
+  if (!has_structure(weight)) return script::define(module, "wiring_fixed_dense");
   const at::Tensor none = at::zeros({weight.size(0), weight.size(1)}, at::kBool);
   set_structure(none, [&](const char* name, const at::Tensor& tensor) {
     module.register_buffer(name, tensor);
@@ -101,7 +105,9 @@ int64_t pruned_count(double prune_rate, int64_t candidates) {
 }
 
 void fix_wiring(jit::Module wiring, const at::Tensor& weight, const at::Tensor& edges) {
-  wiring.setattr("weight", weight.detach().clone().requires_grad_());
+  const at::Tensor values = weight.detach() * edges.view_as(weight);
+  wiring.setattr("weight", values.requires_grad_());
+  if (!has_structure(values)) return;
   set_structure(edges,
                 [&](const char* name, const at::Tensor& tensor) { wiring.setattr(name, tensor); });
 }
@@ -112,14 +118,11 @@ at::Tensor fine_tune_mask(const at::Tensor& weight, double prune_rate) {
   return ops::strongest_mask(values, keep).logical_and(values != 0).to(values.scalar_type());
 }
 
-jit::Module wiring(const WiringDescription& description, int64_t out, int64_t in,
-                   const std::vector<uint8_t>& impossible, at::Generator& generator) {
+void add_wiring(jit::Module& module, const WiringDescription& description, const at::Tensor& weight,
+                const std::vector<uint8_t>& impossible, at::Generator& generator) {
   const std::string& kind = description.kind;
-  jit::Module module = script::new_module("Wiring");
-  const at::Tensor weight =
-      uniform_parameter({out, in, 1, 1}, 1 / std::sqrt(double(in)), generator);
   module.register_parameter("weight", weight, false);
-  define_gradient(module, description, out);
+  define_gradient(module, description, weight.size(0));
   if (kind == "complete") {
     script::define(module, "wiring_complete");
   } else if (kind == "dnw" || kind == "dnw_no_update") {
@@ -134,6 +137,14 @@ jit::Module wiring(const WiringDescription& description, int64_t out, int64_t in
                                        : fine_tune_mask(weight, description.prune_rate));
     script::define(module, "wiring_masked");
   }
+}
+
+jit::Module wiring(const WiringDescription& description, int64_t out, int64_t in,
+                   const std::vector<uint8_t>& impossible, at::Generator& generator) {
+  jit::Module module = script::new_module("Wiring");
+  add_wiring(module, description,
+             uniform_parameter({out, in, 1, 1}, 1 / std::sqrt(double(in)), generator), impossible,
+             generator);
   return module;
 }
 

@@ -121,6 +121,22 @@ TEST(DifferingKeys, AreNamedByTheirPath) {
               testing::ElementsAre("expect.source", "expect.top1", "expect.within"));
 }
 
+TEST(Families, AResNetHasOneOfItsDepthsAndNoSampledGradient) {
+  const auto error = [](const std::string& model) {
+    return error_of(kSmall, {"model={kind: resnet, " + model + "}"});
+  };
+  EXPECT_EQ(error("depth: 20, wiring: {kind: dnw}"),
+            "--set: model.depth: expected 18, 34, 50, 101 or 152 layers");
+  // Both sections are the file's, of which --set replaces parts.
+  EXPECT_EQ(error("wiring: {kind: dnw}"), "x.yaml:6:3: model: missing key 'depth'");
+  EXPECT_EQ(
+      error("depth: 18, wiring: {kind: dnw, gradient: {candidates: 0.5}}"),
+      "x.yaml:10:11: model.wiring: its convolutions are computed dense, where a sampled gradient "
+      "saves nothing: expected gradient all or kept");
+  EXPECT_EQ(error("depth: 18, init: fanin, wiring: {kind: dnw}"),
+            "--set: model.init: unknown value 'fanin' (did you mean 'fan_in'?)");
+}
+
 TEST(Experiments, EveryShippedFileReads) {
   int files = 0;
   for (const auto& entry :

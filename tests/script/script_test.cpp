@@ -66,6 +66,7 @@ TEST(Define, KnowsTorchAndRewire) {
   torch::jit::Module dnw = new_module("Wiring");
   dnw.register_parameter("weight", at::tensor({1.f, -3.f, 2.f}).view({1, 3}), false);
   dnw.register_attribute("keep", c10::IntType::get(), int64_t{2});
+  dnw.register_attribute("gradient", c10::StringType::get(), std::string("all"));
   define(dnw, "wiring_dnw");
   EXPECT_TRUE(test::same(dnw.get_method("structure")({}).toTensorVector()[1],
                          at::tensor({1, 2}, at::kInt)));

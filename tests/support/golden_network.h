@@ -26,9 +26,11 @@ at::Tensor formula_input(const Golden& golden);
 struct Tolerance {
   double train_logits = 5e-5, gradient = 5e-4, statistics = 1e-5;
 };
-// Edges kept; logits and loss, in evaluation and in training; gradients; running statistics.
+// Edges kept, in all, by output and, where the file has it, by input.
+void expect_edges(const models::Model& model, const Golden& golden);
+// The same; logits and loss, in evaluation and in training; gradients; running statistics.
 void expect_network(models::Model& model, const Golden& golden, const Tolerance& tolerance = {});
-// Logits in evaluation, then in training.
+// Logits in evaluation, then, where the file has them, in training.
 void expect_logits(models::Model& model, const Golden& golden);
 // Steps of SGD: losses, logits, edges that changed, final tensors.
 void expect_trajectory(models::Model& model, const Golden& golden);
