@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "command.h"
+#include "train/optimizer.h"
 
 namespace rewire::cli {
 namespace {
@@ -9,6 +10,7 @@ namespace {
 void check(const Common& common) {
   const config::Experiment experiment = common.experiment();
   const models::Model model = load_model(experiment, std::nullopt).model;
+  const train::Optimizer optimizer(experiment.training.optimizer, model.module);  // knows its names
   show(config::to_yaml(experiment));
   const models::EdgeCount edges = models::count_edges(model);
   say(fmt::format(

@@ -167,6 +167,10 @@ void fields(Visitor& v, OptimizerDescription& optimizer) {
   v.choice("kind", optimizer.kind, {"sgd", "adam", "adamw"});
   v.required("lr", optimizer.lr, {0, 1e6});
   v.field("weight_decay", optimizer.weight_decay, {0, 1e6});
+  v.field("no_decay", optimizer.no_decay);
+  v.check(std::none_of(optimizer.no_decay.begin(), optimizer.no_decay.end(),
+                       [](const std::string& part) { return part.empty(); }),
+          "no_decay", "expected parts of names, got an empty one");
   if (optimizer.kind == "sgd") {
     v.field("momentum", optimizer.momentum, kFraction);
     v.field("nesterov", optimizer.nesterov);

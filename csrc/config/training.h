@@ -16,6 +16,7 @@ struct OptimizerDescription {
   bool nesterov = false;                     // sgd
   std::vector<double> betas = {0.9, 0.999};  // adam, adamw
   double eps = 1e-8;                         // adam, adamw
+  std::vector<std::string> no_decay;         // parts of the names of parameters without decay
 };
 
 struct ScheduleDescription {

@@ -46,6 +46,12 @@ void Writer::put(const std::string& key, const std::vector<int64_t>& values) {
   out_ << YAML::EndSeq;
 }
 
+void Writer::put(const std::string& key, const std::vector<std::string>& values) {
+  out_ << YAML::Key << key << YAML::Value << YAML::Flow << YAML::BeginSeq;
+  for (const std::string& value : values) out_ << value;
+  out_ << YAML::EndSeq;
+}
+
 void Writer::put(const std::string& key, const std::vector<double>& values) {
   out_ << YAML::Key << key << YAML::Value << YAML::Flow << YAML::BeginSeq;
   for (const double value : values) out_ << exact(value);

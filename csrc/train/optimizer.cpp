@@ -1,5 +1,6 @@
 #include "train/optimizer.h"
 
+#include <algorithm>
 #include <functional>
 
 #include "error.h"
@@ -30,6 +31,21 @@ std::unique_ptr<optim::Optimizer> make(const config::OptimizerDescription& descr
                                                       .nesterov(description.nesterov));
 }
 
+// Parameters that have the optimiser's options but for weight decay.
+optim::OptimizerParamGroup group_without_decay(const optim::Optimizer& optimizer,
+                                               const std::vector<at::Tensor>& parameters) {
+  auto options = optimizer.defaults().clone();
+  // Each kind has its own class of options.
+  if (auto* sgd = dynamic_cast<optim::SGDOptions*>(options.get())) {
+    sgd->weight_decay(0);
+  } else if (auto* adam = dynamic_cast<optim::AdamOptions*>(options.get())) {
+    adam->weight_decay(0);
+  } else {
+    static_cast<optim::AdamWOptions&>(*options).weight_decay(0);
+  }
+  return {parameters, std::move(options)};
+}
+
 // The state of one parameter as (name, tensor) pairs; `step` counts are handled apart.
 template <class State>
 void put_moments(const State& state, const std::string& prefix, TensorMap& tensors) {
@@ -51,15 +67,34 @@ std::unique_ptr<State> moments(const Find& find) {
 
 }  // namespace
 
+bool without_decay(const config::OptimizerDescription& description, const std::string& name) {
+  return std::any_of(description.no_decay.begin(), description.no_decay.end(),
+                     [&](const std::string& part) { return name.find(part) != name.npos; });
+}
+
 Optimizer::Optimizer(const config::OptimizerDescription& description,
                      const torch::jit::Module& module)
     : kind_(description.kind) {
-  std::vector<at::Tensor> tensors;
+  std::vector<at::Tensor> decayed, others;
   for (const auto& item : module.named_parameters()) {
     parameters_.push_back({item.name, item.value});
-    tensors.push_back(item.value);
+    (without_decay(description, item.name) ? others : decayed).push_back(item.value);
   }
-  optimizer_ = make(description, tensors);
+  refuse_unknown_parts(description.no_decay);
+  optimizer_ = make(description, decayed);
+  if (!others.empty()) optimizer_->add_param_group(group_without_decay(*optimizer_, others));
+}
+
+void Optimizer::refuse_unknown_parts(const std::vector<std::string>& parts) const {
+  for (const std::string& part : parts) {
+    const bool known = std::any_of(
+        parameters_.begin(), parameters_.end(),
+        [&](const Named& parameter) { return parameter.name.find(part) != std::string::npos; });
+    if (!known) {
+      throw ConfigError("training.optimizer.no_decay: no parameter's name has a part '" + part +
+                        "'");
+    }
+  }
 }
 
 void Optimizer::set_learning_rate(double lr) {

@@ -12,9 +12,13 @@
 
 namespace rewire::train {
 
+// Whether the description exempts the parameter `name` from weight decay.
+bool without_decay(const config::OptimizerDescription& description, const std::string& name);
+
 class Optimizer {
  public:
-  // Of all parameters of `module`, weight decay on each of them.
+  // Of all parameters of `module`, with weight decay but for those that the description exempts.
+  // Throws ConfigError where it exempts by a name that none has a part of.
   Optimizer(const config::OptimizerDescription& description, const torch::jit::Module& module);
 
   void set_learning_rate(double lr);
@@ -32,6 +36,8 @@ class Optimizer {
     std::string name;
     at::Tensor tensor;
   };
+
+  void refuse_unknown_parts(const std::vector<std::string>& parts) const;
 
   std::string kind_;
   std::vector<Named> parameters_;

@@ -54,6 +54,7 @@ training:
   schedule:
     kind: constant
     warmup_epochs: 0
+    no_decay: []
   topk: [1, 5]
   save_every: 0
   keep_every: 0

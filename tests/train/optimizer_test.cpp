@@ -106,6 +106,8 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(description("sgd"), description("adam"), description("adamw"),
                     config::OptimizerDescription{.kind = "sgd", .lr = 0.1},
                     config::OptimizerDescription{
+                        .kind = "adam", .lr = 0.1, .weight_decay = 0.1, .no_decay = {"b"}},
+                    config::OptimizerDescription{
                         .kind = "sgd", .lr = 0.1, .momentum = 0.9, .nesterov = true}),
     [](const auto& info) { return info.param.kind + std::to_string(info.index); });
 
@@ -120,6 +122,41 @@ TEST(Optimizer, SgdTakesTheStepOfTheFormula) {
   EXPECT_TRUE(test::close(weight.detach(), at::tensor({0.94, -2.08}, at::kDouble), 1e-15));
   optimizer.step();  // velocity = 0.5 [0.6, 0.8] + [0.594, 0.792]
   EXPECT_TRUE(test::close(weight.detach(), at::tensor({0.8506, -2.1992}, at::kDouble), 1e-15));
+}
+
+TEST(Optimizer, DecaysAllParametersButTheExempt) {
+  for (const char* kind : {"sgd", "adam", "adamw"}) {
+    SCOPED_TRACE(kind);
+    // What a step of no gradient leaves of each parameter is decay alone.
+    const auto moved = [&](const std::vector<std::string>& no_decay) {
+      config::OptimizerDescription exempting = description(kind);
+      exempting.no_decay = no_decay;
+      torch::jit::Module module = script::new_module("Network");
+      for (const char* name : {"conv", "bn1", "downsample"}) {
+        module.register_parameter(name, at::ones({2}), false);
+      }
+      Optimizer optimizer(exempting, module);
+      optimizer.set_learning_rate(0.5);  // of all groups
+      for (const auto& item : module.named_parameters()) {
+        at::Tensor(item.value).mutable_grad() = at::zeros({2});
+      }
+      optimizer.step();
+      std::vector<std::string> names;
+      for (const auto& item : module.named_parameters()) {
+        if (!at::equal(item.value, at::ones({2}))) names.push_back(item.name);
+      }
+      return names;
+    };
+    using testing::ElementsAre;
+    EXPECT_THAT(moved({}), ElementsAre("conv", "bn1", "downsample"));
+    EXPECT_THAT(moved({"bn"}), ElementsAre("conv", "downsample"));
+    EXPECT_THAT(moved({"bn", "ample"}), ElementsAre("conv"));
+    EXPECT_THAT(moved({"n"}), ElementsAre());
+    EXPECT_EQ(test::message_of<ConfigError>([&] {
+                moved({"bn", "norm"});
+              }),
+              "training.optimizer.no_decay: no parameter's name has a part 'norm'");
+  }
 }
 
 TEST(Optimizer, NamesWhatItSaves) {
