@@ -205,6 +205,11 @@ void fields(Visitor& v, TrainingDescription& training) {
   v.required("epochs", training.epochs, {0, 1e6});
   v.required("batch_size", training.batch_size, {1, 1e6});
   v.field("test_batch_size", training.test_batch_size, {0, 1e6});
+  v.field("drop_last", training.drop_last);
+  v.field("accumulate", training.accumulate, {1, 1e6});
+  v.choice("precision", training.precision, {"float32", "bfloat16"});
+  v.field("label_smoothing", training.label_smoothing, kFraction);
+  v.field("mixup", training.mixup, {0, 1000});
   v.section("optimizer", training.optimizer);
   v.section("schedule", training.schedule, /*needed=*/false);
   v.field("topk", training.topk, kPositive);

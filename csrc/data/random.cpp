@@ -1,5 +1,7 @@
 #include "data/random.h"
 
+#include <cmath>
+#include <numbers>
 #include <numeric>
 #include <utility>
 
@@ -45,10 +47,44 @@ uint32_t Random::below(uint32_t bound) {
   return static_cast<uint32_t>(product >> 32);
 }
 
+double Random::uniform() { return (double(next()) + 0.5) * 0x1p-32; }
+
+namespace {
+
+double normal(Random& random) {
+  const double radius = std::sqrt(-2 * std::log(random.uniform()));
+  return radius * std::cos(2 * std::numbers::pi * random.uniform());
+}
+
+// The logarithm of a draw of Gamma(alpha): that of a small alpha may be below every double.
+// Source: Marsaglia, Tsang 2000, with a draw of Gamma(alpha + 1) times U^(1 / alpha).
+double log_gamma_draw(Random& random, double alpha) {
+  const double d = alpha + 1 - 1.0 / 3, c = 1 / std::sqrt(9 * d);
+  while (true) {
+    const double x = normal(random), root = 1 + c * x;
+    if (root <= 0) continue;
+    const double v = root * root * root;
+    if (std::log(random.uniform()) < x * x / 2 + d - d * v + d * std::log(v)) {
+      return std::log(d * v) + std::log(random.uniform()) / alpha;
+    }
+  }
+}
+
+}  // namespace
+
+double beta(Random& random, double alpha) {
+  const double a = log_gamma_draw(random, alpha), b = log_gamma_draw(random, alpha);
+  return 1 / (1 + std::exp(b - a));
+}
+
 std::vector<int64_t> permutation(uint64_t seed, int64_t epoch, int64_t size) {
+  Random random(seed, epoch, 0, Purpose::order);
+  return permutation(random, size);
+}
+
+std::vector<int64_t> permutation(Random& random, int64_t size) {
   std::vector<int64_t> order(size);
   std::iota(order.begin(), order.end(), int64_t{0});
-  Random random(seed, epoch, 0, Purpose::order);
   for (int64_t last = size - 1; last > 0; --last) {
     std::swap(order[last], order[random.below(static_cast<uint32_t>(last + 1))]);
   }

@@ -13,7 +13,7 @@ namespace rewire::data {
 std::array<uint32_t, 4> philox(std::array<uint32_t, 4> counter, std::array<uint32_t, 2> key);
 
 // Draws for different purposes never meet. Append only: the values are part of a run's results.
-enum class Purpose : uint32_t { order = 0, augmentation = 1 };
+enum class Purpose : uint32_t { order = 0, augmentation = 1, mixup = 2 };
 
 class Random {
  public:
@@ -27,8 +27,8 @@ class Random {
   // Uniform in [0, bound), without bias. bound > 0. May use more than one number.
   uint32_t below(uint32_t bound);
 
-  // Uniform over the multiples of 2^-32 in [0, 1).
-  double uniform() { return double(next()) * 0x1p-32; }
+  // Uniform in (0, 1): the middles of 2^32 equal parts. Uses one number.
+  double uniform();
 
  private:
   std::array<uint32_t, 2> key_;
@@ -36,6 +36,12 @@ class Random {
   std::array<uint32_t, 4> block_{};
   int used_ = 4;  // of block_
 };
+
+// A draw of Beta(alpha, alpha), in [0, 1]. alpha > 0. Uses several numbers.
+double beta(Random& random, double alpha);
+
+// The numbers 0 .. size - 1 in an order drawn from `random` (Fisher-Yates). size in [0, 2^32).
+std::vector<int64_t> permutation(Random& random, int64_t size);
 
 // The numbers 0 .. size - 1 in an order that every epoch draws anew (Fisher-Yates), each of the
 // size! orders equally likely as far as Philox is random. size in [0, 2^32).

@@ -28,8 +28,8 @@ Sums evaluate(models::Model& model, const data::Dataset& dataset,
     if (stop && stop->load()) break;
     count_skipped(*batch, sums, watcher.log);
     if (batch->labels.size(0) > 0) {
-      const Forward answer =
-          forward(model, *batch, fmt::format("test set, batch {}", batch->index));
+      const Forward answer = forward(model, batch->images, batch->labels, {training.precision},
+                                     fmt::format("test set, batch {}", batch->index));
       sums.add(answer.value, answer.logits, batch->labels);
     }
     sums.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();

@@ -1,5 +1,6 @@
 #include "train/forward.h"
 
+#include <ATen/autocast_mode.h>
 #include <torch/torch.h>
 
 #include <cmath>
@@ -20,20 +21,50 @@ void refuse_not_finite(const models::Model& model, const at::Tensor& images,
   }
 }
 
+// While it lives, torch's autocast to bfloat16 where `precision` says so. Nothing is kept of the
+// weights in that type: they change between two passes.
+class Autocast {
+ public:
+  explicit Autocast(const std::string& precision)
+      : enabled_(at::autocast::is_autocast_enabled(at::kCPU)),
+        cached_(at::autocast::is_autocast_cache_enabled()),
+        type_(at::autocast::get_autocast_dtype(at::kCPU)) {
+    at::autocast::set_autocast_enabled(at::kCPU, precision == "bfloat16");
+    at::autocast::set_autocast_cache_enabled(false);
+    at::autocast::set_autocast_dtype(at::kCPU, at::kBFloat16);
+  }
+  ~Autocast() {
+    at::autocast::set_autocast_enabled(at::kCPU, enabled_);
+    at::autocast::set_autocast_cache_enabled(cached_);
+    at::autocast::set_autocast_dtype(at::kCPU, type_);
+  }
+  Autocast(const Autocast&) = delete;
+  Autocast& operator=(const Autocast&) = delete;
+
+ private:
+  const bool enabled_, cached_;
+  const at::ScalarType type_;
+};
+
 }  // namespace
 
-Forward forward(models::Model& model, const data::Batch& batch, const std::string& where) {
+Forward forward(models::Model& model, const at::Tensor& images, const at::Tensor& targets,
+                const Pass& pass, const std::string& where) {
   Forward result;
   try {
-    result.logits = model.module.forward({batch.images}).toTensor();
-    result.loss = at::cross_entropy_loss(result.logits, batch.labels);
+    {
+      const Autocast autocast(pass.precision);
+      result.logits = model.module.forward({images}).toTensor().to(at::kFloat);
+    }
+    result.loss = at::cross_entropy_loss(result.logits, targets, /*weight=*/{}, at::Reduction::Mean,
+                                         /*ignore_index=*/-100, pass.label_smoothing);
   } catch (const std::exception&) {  // selection refuses NaN weights: name the culprit
-    refuse_not_finite(model, batch.images, where);
+    refuse_not_finite(model, images, where);
     throw;
   }
   result.value = result.loss.item<double>();
   if (!std::isfinite(result.value)) {
-    refuse_not_finite(model, batch.images, where);
+    refuse_not_finite(model, images, where);
     throw NumberError("the loss is not finite: " + where);
   }
   return result;

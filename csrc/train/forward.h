@@ -3,19 +3,27 @@
 
 #include <string>
 
-#include "data/batch.h"
 #include "models/model.h"
 
 namespace rewire::train {
 
+// How an answer is computed, and what it is held against.
+struct Pass {
+  std::string precision = "float32";  // or bfloat16: torch's autocast; parameters stay as they are
+  double label_smoothing = 0;         // the part of a target that all classes share
+};
+
 struct Forward {
-  at::Tensor logits;  // [batch, classes]
+  at::Tensor logits;  // [batch, classes] float32
   at::Tensor loss;    // 0-d: cross-entropy, the mean over the batch
   double value = 0;   // of the loss
 };
 
+// targets: labels [batch] int64, or probabilities [batch, classes].
+// loss = (1 - s) x sum(-target log p) + s x mean(-log p), s the label smoothing
 // Throws NumberError, "<culprit> is not finite: <where>", for a loss that is infinite or NaN: the
 // culprit is the input, a parameter or buffer by name, or else the loss.
-Forward forward(models::Model& model, const data::Batch& batch, const std::string& where);
+Forward forward(models::Model& model, const at::Tensor& images, const at::Tensor& targets,
+                const Pass& pass, const std::string& where);
 
 }  // namespace rewire::train

@@ -11,7 +11,7 @@
 namespace rewire::train {
 namespace {
 
-const std::string kModel = "model.";
+const std::string kModel = "model.", kGradient = "gradient.";
 
 at::Tensor integer(int64_t value) { return at::scalar_tensor(value, at::kLong); }
 
@@ -46,6 +46,11 @@ void refuse_other(const std::filesystem::path& path, const config::Experiment& s
       path.string(), saved.name, fmt::join(keys, ", ")));
 }
 
+// Whether the gradients of some batches wait for those of others.
+bool between_batches(const config::Experiment& experiment, const RunState& state) {
+  return state.batch_in_epoch % experiment.training.accumulate != 0;
+}
+
 // All that a checkpoint of `state` holds.
 TensorMap tensors_of(const config::Experiment& experiment, const RunState& state) {
   TensorMap tensors;
@@ -54,9 +59,14 @@ TensorMap tensors_of(const config::Experiment& experiment, const RunState& state
     tensors[kModel + name] = tensor;
   }
   state.optimizer.save(tensors);
+  if (between_batches(experiment, state)) {
+    for (const auto& item : state.model.module.named_parameters()) {
+      if (item.value.grad().defined()) tensors[kGradient + item.name] = item.value.grad();
+    }
+  }
   tensors["generator"] = at::Generator(at::detail::getDefaultCPUGenerator()).get_state();
   tensors["progress.epoch"] = integer(state.epoch);
-  tensors["progress.step_in_epoch"] = integer(state.step_in_epoch);
+  tensors["progress.step_in_epoch"] = integer(state.batch_in_epoch);
   tensors["progress.sums"] = state.sums.tensor();
   if (skips(experiment)) tensors["progress.skipped"] = integer(state.sums.skipped);
   tensors["progress.best"] = at::tensor({state.best.top1, double(state.best.epoch)}, at::kDouble);
@@ -92,6 +102,28 @@ void refuse_unlike(const std::filesystem::path& path, const TensorMap& tensors,
   }
 }
 
+// The gradients of batches whose step is still to be taken. A parameter that no batch reached has
+// none; that all are missing is no such case.
+void load_gradients(const std::filesystem::path& path, const TensorMap& tensors,
+                    const config::Experiment& experiment, const models::Model& model) {
+  int64_t found = 0;
+  for (const auto& item : model.module.named_parameters()) {
+    const auto given = tensors.find(kGradient + item.name);
+    at::Tensor parameter = item.value;
+    parameter.mutable_grad() = at::Tensor();
+    if (given == tensors.end()) continue;
+    if (given->second.sizes() != parameter.sizes() ||
+        given->second.scalar_type() != parameter.scalar_type()) {
+      throw CheckpointError(path.string() + ": no usable " + given->first);
+    }
+    parameter.mutable_grad() = given->second.clone();
+    ++found;
+  }
+  if (found == 0 && !skips(experiment)) {  // or every image of those batches was skipped
+    throw CheckpointError(path.string() + ": no gradients of the batches before its place");
+  }
+}
+
 void load_tensors(const std::filesystem::path& path, const TensorMap& tensors,
                   models::Model& model) {
   TensorMap state;
@@ -121,7 +153,7 @@ void save_checkpoint(const std::filesystem::path& path, const config::Experiment
 }
 
 std::string place_of(const RunState& state) {
-  return fmt::format("epoch {}, step {}", state.epoch + 1, state.step_in_epoch + 1);
+  return fmt::format("epoch {}, step {}", state.epoch + 1, state.batch_in_epoch + 1);
 }
 
 void restore(const std::filesystem::path& path, const TensorMap& tensors,
@@ -140,10 +172,11 @@ void restore(const std::filesystem::path& path, const TensorMap& tensors,
     throw CheckpointError(path.string() + ": " + error.what());
   }
   state.epoch = get("epoch").item<int64_t>();
-  state.step_in_epoch = get("step_in_epoch").item<int64_t>();
-  if (state.epoch < 0 || state.step_in_epoch < 0) {
+  state.batch_in_epoch = get("step_in_epoch").item<int64_t>();
+  if (state.epoch < 0 || state.batch_in_epoch < 0) {
     throw CheckpointError(path.string() + ": its place in the training is negative");
   }
+  if (between_batches(experiment, state)) load_gradients(path, tensors, experiment, state.model);
   state.sums.load(get("sums"));
   if (skips(experiment)) state.sums.skipped = get("skipped").item<int64_t>();
   state.best = {get("best")[0].item<double>(), int64_t(get("best")[1].item<double>())};

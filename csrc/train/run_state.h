@@ -27,8 +27,8 @@ struct RunState {
   models::Model model;
   Optimizer optimizer;
   int64_t epoch = 0;                     // the epoch in progress
-  int64_t step_in_epoch = 0;             // optimiser steps of it that were taken
-  Sums sums;                             // of those steps
+  int64_t batch_in_epoch = 0;            // batches of it that were learned from
+  Sums sums;                             // of those batches
   std::vector<at::Tensor> edges_before;  // per wired layer, its edges when the last epoch ended
   Best best;
   LastTest last;
@@ -37,13 +37,14 @@ struct RunState {
   RunState(const config::Experiment& experiment, models::Model built);
 };
 
-// "epoch 2, step 1": where the training stands, for people, who count from 1.
+// "epoch 2, step 1": where the training stands, for people, who count from 1; a step is a batch.
 std::string place_of(const RunState& state);
 
 // A checkpoint: format of checkpoint_file.h, with the names
 //   config (text), model.<name>, optimizer.<parameter>.<what>, generator (torch's CPU generator),
 //   progress.{epoch,step_in_epoch,sums,best,last,seconds}, edges_before.<layer>; where images may
-//   be skipped, progress.skipped
+//   be skipped, progress.skipped; and, between the batches that make one step of the optimiser,
+//   gradient.<parameter>
 // Throws NumberError where a parameter, a buffer or the optimiser's state is not finite: what is
 // broken never replaces a checkpoint that is not.
 void save_checkpoint(const std::filesystem::path& path, const config::Experiment& experiment,

@@ -11,12 +11,11 @@
 #include "data/loader.h"
 #include "error.h"
 #include "train/checkpoint_file.h"
-#include "train/forward.h"
 #include "train/journal.h"
 #include "train/run_folder.h"
 #include "train/run_state.h"
-#include "train/schedule.h"
 #include "train/skipped.h"
+#include "train/step.h"
 
 namespace rewire::train {
 namespace {
@@ -33,15 +32,25 @@ std::string skipped_text(int64_t training, int64_t test) {
   return fmt::format(", {} training and {} test images skipped", training, test);
 }
 
+data::Dataset training_images(const config::Experiment& experiment, const fs::path& root) {
+  data::Dataset images = data::open(experiment.data, root, data::Split::train);
+  if (experiment.training.drop_last && images.size() < experiment.training.batch_size) {
+    throw ConfigError(fmt::format(
+        "training.drop_last: {} training images fill no batch of {}: nothing would be trained",
+        images.size(), experiment.training.batch_size));
+  }
+  return images;
+}
+
 class Training {
  public:
   Training(const config::Experiment& experiment, const RunOptions& options)
       : experiment_(experiment),
         options_(options),
-        train_set_(data::open(experiment.data, options.data_root, data::Split::train)),
+        train_set_(training_images(experiment, options.data_root)),
         test_set_(data::open(experiment.data, options.data_root, data::Split::test)),
-        folder_(options.output),
-        state_(experiment, models::build(experiment.model, train_set_.spec, experiment.seed)) {
+        state_(experiment, models::build(experiment.model, train_set_.spec, experiment.seed)),
+        folder_(options.output) {
     at::manual_seed(uint64_t(experiment.seed));
     start_or_resume();
     edges_start_ = edges_at_start();
@@ -122,8 +131,7 @@ class Training {
     named_ = rewind;
     set_execution(experiment_of(tensors, file).execution);
     restore(file, tensors, experiment_, state_);
-    const int64_t batch = experiment_.training.batch_size;
-    if (state_.step_in_epoch > (train_set_.size() + batch - 1) / batch) {
+    if (state_.batch_in_epoch > data::BatchMaker(train_set_, loader_options()).count()) {
       throw CheckpointError(file.string() + ": its place lies beyond the end of an epoch");
     }
     if (rewind) {
@@ -135,8 +143,7 @@ class Training {
           "{} is complete, {} of {} epochs: nothing to train; start over with --resume never",
           file.string(), state_.epoch, experiment_.training.epochs));
     }
-    note(fmt::format("going on from {}: epoch {}, step {}", file.string(), state_.epoch + 1,
-                     state_.step_in_epoch + 1));
+    note(fmt::format("going on from {}: {}", file.string(), place_of(state_)));
   }
 
   // What is found while nothing may be logged yet: everything is checked first.
@@ -160,10 +167,11 @@ class Training {
     options.epoch = state_.epoch;
     options.batch_size = experiment_.training.batch_size;
     options.shuffle = true;
+    options.drop_last = experiment_.training.drop_last;
     options.augment = experiment_.data.augment;
     options.normalize = experiment_.data.normalize;
     options.workers = experiment_.data.workers;
-    options.first_batch = state_.step_in_epoch;
+    options.first_batch = state_.batch_in_epoch;
     options.skip_bad = experiment_.data.on_bad_image == "skip";
     return options;
   }
@@ -180,35 +188,30 @@ class Training {
       report(*batch, loader.num_batches());
       if (stopped()) return;
       const int64_t every = experiment_.training.save_every;
-      if (every && state_.step_in_epoch % every == 0) save("last");
+      if (every && state_.batch_in_epoch % every == 0) save("last");
     }
     refuse_all_skipped(state_.sums);
     const Sums test = evaluate(state_.model, test_set_, experiment_, options_.stop,
                                {.log = options_.watcher.log, .step = {}});
     if (stopped()) return;
-    end_epoch(test, learning_rate_at(loader.num_batches() - 1, loader.num_batches()));
+    end_epoch(test, rate_of(loader.num_batches() - 1, experiment_, extent(loader.num_batches()),
+                            state_.epoch));
   }
 
-  double learning_rate_at(int64_t step_in_epoch, int64_t batches) const {
-    const Extent extent{experiment_.training.epochs, batches, train_set_.size(),
-                        experiment_.training.batch_size};
-    return learning_rate(experiment_.training.schedule, experiment_.training.optimizer.lr, extent,
-                         state_.epoch * batches + step_in_epoch);
-  }
-
-  // None where every image of the batch was skipped.
   void step(const data::Batch& batch, int64_t batches) {
-    if (batch.labels.size(0) == 0) return void(++state_.step_in_epoch);
     const auto start = Clock::now();
-    state_.optimizer.set_learning_rate(learning_rate_at(state_.step_in_epoch, batches));
-    state_.optimizer.zero_grad();
-    const Forward answer = forward(state_.model, batch, place_of(state_));
-    answer.loss.backward();
-    state_.optimizer.step();
-    state_.sums.add(answer.value, answer.logits.detach(), batch.labels);
-    ++state_.step_in_epoch;
+    learn_from(batch, experiment_, train_set_.spec, extent(batches), state_);
     images_ += batch.labels.size(0);
     images_seconds_ += seconds_since(start);
+  }
+
+  // The images of an epoch's batches.
+  int64_t images_of(int64_t batches) const {
+    return std::min(train_set_.size(), batches * experiment_.training.batch_size);
+  }
+  Extent extent(int64_t batches) const {
+    return {experiment_.training.epochs, batches, images_of(batches),
+            experiment_.training.batch_size};
   }
 
   // Where somebody has removed the folder, training goes on in a new one. Returns whether so.
@@ -259,7 +262,7 @@ class Training {
     state_.last = {test.top(0), test.loss()};
     if (best) state_.best = {test.top(0), state_.epoch};
     ++state_.epoch;
-    state_.step_in_epoch = 0;
+    state_.batch_in_epoch = 0;
     state_.sums = Sums(experiment_.training.topk);
     const int64_t keep = experiment_.training.keep_every;
     if (keep && state_.epoch % keep == 0) save(fmt::format("epoch_{}", state_.epoch - 1));
@@ -270,8 +273,8 @@ class Training {
   void report(const data::Batch& batch, int64_t batches) const {
     if (!options_.watcher.step || state_.sums.images() == 0) return;
     const double rate = double(state_.sums.images()) / state_.sums.seconds;
-    const double images_left = double(
-        (experiment_.training.epochs - state_.epoch) * train_set_.size() - state_.sums.images());
+    const int64_t of_all = (experiment_.training.epochs - state_.epoch) * images_of(batches);
+    const double images_left = double(of_all - state_.sums.images());
     options_.watcher.step({.training = true,
                            .epoch = state_.epoch,
                            .epochs = experiment_.training.epochs,
@@ -315,9 +318,9 @@ class Training {
   const RunOptions& options_;
   const data::Dataset train_set_;
   const data::Dataset test_set_;
-  RunFolder folder_;
   RunState state_;
   bool resumed_ = false, named_ = false;  // by --resume FILE
+  RunFolder folder_;                      // made when the experiment is known to be sound
   std::vector<at::Tensor> edges_start_;
   std::optional<Journal> journal_;
   std::vector<std::string> notes_;

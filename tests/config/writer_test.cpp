@@ -45,16 +45,21 @@ training:
   epochs: 3
   batch_size: 64
   test_batch_size: 0
+  drop_last: false
+  accumulate: 1
+  precision: float32
+  label_smoothing: 0
+  mixup: 0
   optimizer:
     kind: sgd
     lr: 0.1
     weight_decay: 0
+    no_decay: []
     momentum: 0
     nesterov: false
   schedule:
     kind: constant
     warmup_epochs: 0
-    no_decay: []
   topk: [1, 5]
   save_every: 0
   keep_every: 0
@@ -91,6 +96,13 @@ TEST(Writer, WhatItWritesReadsBack) {
          step + "{kind: horizontal_flip}], normalize: {mean: [0, 0, 0], std: [1, 1, 1]}}"}));
   }
   expect_round_trip(read_text(kSmall, {"model={kind: shufflenet_v2, width: 1.5}"}));
+  expect_round_trip(
+      read_text(kSmall, {"training.drop_last=true", "training.accumulate=4",
+                         "training.precision=bfloat16", "training.label_smoothing=0.1",
+                         "training.mixup=0.2", "training.optimizer.no_decay=[bn, 'a, b']"}));
+  expect_round_trip(
+      read_text(kSmall, {"model={kind: resnet, depth: 101, dense_first: true, init: fan_out, "
+                         "wiring: {kind: dnw, prune_rate: 0.9}}"}));
 }
 
 TEST(Writer, NumbersKeepEveryBit) {

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <numeric>
 #include <set>
@@ -61,6 +62,53 @@ TEST(Random, BelowReachesBothEndsOfALargeBound) {
 }
 
 TEST(Random, BelowOneIsZero) { EXPECT_EQ(Random(0, 0, 0, Purpose::order).below(1), 0u); }
+
+TEST(Random, UniformIsWithinItsBoundsAndEven) {
+  Random random(5, 0, 0, Purpose::mixup);
+  double sum = 0, squares = 0;
+  for (int i = 0; i < 30000; ++i) {
+    const double number = random.uniform();
+    ASSERT_GT(number, 0);
+    ASSERT_LT(number, 1);
+    sum += number;
+    squares += number * number;
+  }
+  EXPECT_NEAR(sum / 30000, 1.0 / 2, 0.01);
+  EXPECT_NEAR(squares / 30000, 1.0 / 3, 0.01);
+}
+
+// Mean 1/2, variance 1 / (4 (2 alpha + 1)), and fourth central moment 3 / (16 (2a + 1)(2a + 3)).
+TEST(Beta, HasItsMoments) {
+  for (const double alpha : {0.05, 0.2, 1.0, 4.0, 100.0}) {
+    constexpr int kDraws = 40000;
+    Random random(uint64_t(alpha * 100), 1, 2, Purpose::mixup);
+    double first = 0, second = 0, fourth = 0;
+    for (int i = 0; i < kDraws; ++i) {
+      const double share = beta(random, alpha), off = share - 0.5;
+      ASSERT_GE(share, 0);
+      ASSERT_LE(share, 1);
+      first += off;
+      second += off * off;
+      fourth += off * off * off * off;
+    }
+    const double variance = 1 / (4 * (2 * alpha + 1));
+    const double kurtosis = 3 / (16 * (2 * alpha + 1) * (2 * alpha + 3));
+    EXPECT_NEAR(first / kDraws, 0, 4 * std::sqrt(variance / kDraws)) << alpha;
+    EXPECT_NEAR(second / kDraws, variance, 0.03 * variance) << alpha;
+    EXPECT_NEAR(fourth / kDraws, kurtosis, 0.06 * kurtosis) << alpha;
+  }
+}
+
+TEST(Beta, OfATinyAlphaIsOneOrTheOther) {
+  Random random(1, 1, 1, Purpose::mixup);
+  int ones = 0;
+  for (int i = 0; i < 1000; ++i) {
+    const double share = beta(random, 1e-9);
+    ASSERT_TRUE(share < 1e-6 || share > 1 - 1e-6) << share;
+    ones += share > 0.5;
+  }
+  EXPECT_NEAR(ones, 500, 70);
+}
 
 TEST(Permutation, HoldsEveryNumberOnce) {
   std::vector<int64_t> order = permutation(0, 0, 1000);

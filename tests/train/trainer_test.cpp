@@ -7,13 +7,13 @@
 #include <array>
 #include <csignal>
 #include <fstream>
+#include <functional>
 #include <limits>
 
 #include "error.h"
 #include "support/files.h"
 #include "support/golden.h"
 #include "train/checkpoint_file.h"
-#include "train/forward.h"
 
 namespace rewire::train {
 namespace {
@@ -136,6 +136,68 @@ TEST_F(Trainer, StoppedAfterEveryStepItEndsTheSame) {
   for (int step = 0; step < kSteps; ++step) train("stopped", 1);
   train("stopped");
   expect_same("stopped", "whole");
+}
+
+// With everything that a step can be made of: two batches, or the one that is left, of mixed
+// images.
+TEST_F(Trainer, StoppedBetweenTheBatchesOfAStepItEndsTheSame) {
+  const std::vector<std::string> settings = {"training.batch_size=300",
+                                             "training.accumulate=3",
+                                             "training.drop_last=true",
+                                             "training.mixup=0.4",
+                                             "training.label_smoothing=0.1",
+                                             "training.precision=bfloat16",
+                                             "training.optimizer.no_decay=[norm, bias]",
+                                             "training.optimizer.weight_decay=0.01"};
+  train("whole", kForever, settings);
+  EXPECT_NE(rows("whole")[0].find("\"images\":1200"), std::string::npos) << rows("whole")[0];
+  for (int batch = 0; batch < 8; ++batch) {
+    train("stopped", 1, settings);
+    const TensorMap saved = checkpoint("stopped");
+    const bool between = saved.at("progress.step_in_epoch").item<int64_t>() % 3 != 0;
+    EXPECT_EQ(saved.contains("gradient.graph.weight"), between) << batch;
+  }
+  train("stopped", kForever, settings);
+  expect_same("stopped", "whole");
+
+  // Each of them is part of the result.
+  for (size_t without = 1; without < settings.size(); ++without) {
+    std::vector<std::string> others = settings;
+    others.erase(others.begin() + std::ptrdiff_t(without));
+    train("other", kForever, others);
+    EXPECT_FALSE(at::equal(checkpoint("other").at("model.graph.weight"),
+                           checkpoint("whole").at("model.graph.weight")))
+        << settings[without];
+    fs::remove_all(folder_.path() / "other");
+  }
+}
+
+TEST_F(Trainer, RefusesAPlaceBetweenBatchesWithoutTheirGradients) {
+  const std::vector<std::string> settings = {"training.accumulate=2"};
+  train("run", 1, settings);
+  const fs::path last = folder_.path() / "run" / "checkpoints" / "last.pt";
+  const TensorMap whole = checkpoint("run");
+  const auto refusal = [&](const std::function<void(TensorMap&)>& spoil) {
+    TensorMap tensors = whole;
+    spoil(tensors);
+    write_tensors(last, tensors);
+    return message_of<CheckpointError>([&] { train("run", kForever, settings); });
+  };
+  EXPECT_EQ(refusal([](TensorMap& tensors) {
+              std::erase_if(tensors,
+                            [](const auto& item) { return item.first.starts_with("gradient."); });
+            }),
+            last.string() + ": no gradients of the batches before its place");
+  EXPECT_EQ(refusal([](TensorMap& tensors) { tensors["gradient.graph.weight"] = at::ones({2}); }),
+            last.string() + ": no usable gradient.graph.weight");
+}
+
+TEST_F(Trainer, RefusesDataThatFillNoBatch) {
+  EXPECT_EQ(message_of<ConfigError>([&] {
+              train("run", kForever, {"training.drop_last=true", "training.batch_size=1500"});
+            }),
+            "training.drop_last: 1438 training images fill no batch of 1500: nothing would be "
+            "trained");
 }
 
 TEST_F(Trainer, SavingBetweenStepsChangesNothing) {
@@ -263,54 +325,6 @@ TEST_F(Trainer, CurvesFollowTheCheckpoint) {
                 fs::copy_options::overwrite_existing);
   train("run");
   EXPECT_EQ(curves(), 2u);  // no point twice
-}
-
-class ForwardTest : public testing::Test {
- protected:
-  ForwardTest() { batch_ = {at::ones({2, 1, 8, 8}), at::tensor({1, 2}, at::kLong)}; }
-  models::Model build(const std::string& wiring) {
-    return models::build(small({"model.wiring=" + wiring}).model, data::image_spec({.kind = "digits"}), 0);
-  }
-  // The last element: the network reads it.
-  static void spoil(models::Model& model, const std::string& name, double value) {
-    const at::NoGradGuard no_grad;
-    for (const auto& [own, tensor] : script::named_tensors(model.module)) {
-      if (own == name) tensor.view(-1)[-1].fill_(value);
-    }
-  }
-  std::string error_of(models::Model& model) {
-    return message_of<NumberError>([&] { forward(model, batch_, "here"); });
-  }
-  data::Batch batch_;
-};
-
-TEST_F(ForwardTest, GivesTheMeanLoss) {
-  models::Model model = build("{kind: dnw, prune_rate: 0.5}");
-  const Forward answer = forward(model, batch_, "here");
-  const at::Tensor expected =
-      -answer.logits.log_softmax(1).gather(1, batch_.labels.view({2, 1})).mean();
-  EXPECT_TRUE(test::close(answer.loss.detach(), expected.detach(), 1e-6));
-  EXPECT_EQ(answer.value, answer.loss.item<double>());
-}
-
-TEST_F(ForwardTest, NamesTheCulprit) {
-  for (const char* wiring : {"{kind: complete, prune_rate: 0}", "{kind: dnw, prune_rate: 0.5}"}) {
-    models::Model model = build(wiring);
-    spoil(model, "graph.weight", NAN);
-    EXPECT_EQ(error_of(model), "graph.weight is not finite: here");
-    model = build(wiring);
-    spoil(model, "fc.bias", INFINITY);
-    EXPECT_EQ(error_of(model), "fc.bias is not finite: here");
-    model = build(wiring);
-    batch_.images.view(-1)[3].fill_(NAN);
-    EXPECT_EQ(error_of(model), "input is not finite: here");
-    batch_.images.fill_(1);
-    model = build(wiring);
-    spoil(model, "fc.bias", 3e38);
-    const at::NoGradGuard no_grad;  // a label's class gets the opposite: finite, yet too far apart
-    model.module.attr("fc").toModule().attr("bias").toTensor()[1].fill_(-3e38);
-    EXPECT_EQ(error_of(model), "the loss is not finite: here");
-  }
 }
 
 }  // namespace
