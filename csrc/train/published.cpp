@@ -15,6 +15,7 @@ namespace {
 using Kind = Value::Kind;
 
 constexpr int64_t kMaxEpochs = 1'000'000;  // as an experiment may have
+constexpr size_t kMaxGroups = 2;            // of an optimiser's parameters
 
 [[noreturn]] void fail(const std::filesystem::path& path, const std::string& cause) {
   throw CheckpointError(path.string() + ": " + cause);
@@ -66,16 +67,36 @@ TensorMap tensors_for(const TorchFile& file, const models::Model& model,
   return found;
 }
 
-// SGD's momentum: the state of group 0's parameters, whose order is that of the names, under keys
-// that torch of that year took from their addresses. Returns nothing where any is missing or not
-// finite.
+// The names of the parameters in the order of the optimiser's groups: all in one group, or, as the
+// ResNets' code has it without decay of norms, first those with `bn` in their names, then the others.
+// Nothing for other groups.
+std::vector<std::string> grouped_names(const std::vector<std::string>& names,
+                                       const std::vector<const Value*>& groups) {
+  const auto size = [&](size_t group) { return groups[group]->items.size(); };
+  if (groups.size() == 1 && size(0) == names.size()) return names;
+  std::vector<std::string> ordered = names;
+  const auto others = std::stable_partition(
+      ordered.begin(), ordered.end(),
+      [](const std::string& name) { return name.find("bn") != std::string::npos; });
+  const bool fits = groups.size() == 2 && size(0) == size_t(others - ordered.begin()) &&
+                    size(1) == size_t(ordered.end() - others);
+  return fits ? ordered : std::vector<std::string>();
+}
+
+// SGD's momentum: the state of the groups' parameters, whose order within a group is that of the
+// names, under keys that are numbers today and that torch of that year took from their addresses.
+// Returns nothing where any is missing or not finite.
 TensorMap momentum_of(const TorchFile& file, const Value& optimizer,
                       const std::vector<std::pair<std::string, const Value*>>& named,
                       const models::Model& model) {
   const Value *state = optimizer.find("state"), *groups = optimizer.find("param_groups");
-  if (!state || !groups || groups->items.size() != 1) return {};
-  const Value* parameters = groups->items[0]->find("params");
-  if (!parameters) return {};
+  if (!state || !groups) return {};
+  std::vector<const Value*> group_keys;  // of the states, a list a group
+  for (const Value* group : groups->items) {
+    const Value* keys = group->find("params");
+    if (!keys || group_keys.size() == kMaxGroups) return {};
+    group_keys.push_back(keys);
+  }
   std::map<std::string, at::Tensor> own;
   for (const auto& item : model.module.named_parameters()) own[item.name] = item.value;
   std::map<int64_t, const Value*> buffers;  // a parameter's state
@@ -84,23 +105,28 @@ TensorMap momentum_of(const TorchFile& file, const Value& optimizer,
       buffers[state->items[i]->number] = state->items[i + 1];
     }
   }
-  TensorMap momentum;
-  size_t next = 0;
+  std::vector<std::string> names;
   for (const auto& [name, value] : named) {
-    const auto parameter = own.find(name);
-    if (parameter == own.end()) continue;
-    if (next == parameters->items.size()) return {};
-    const Value* own_state = buffers[parameters->items[next++]->number];
+    if (own.contains(name)) names.push_back(name);
+  }
+  names = grouped_names(names, group_keys);
+  std::vector<const Value*> keys;
+  for (const Value* group : group_keys) {
+    keys.insert(keys.end(), group->items.begin(), group->items.end());
+  }
+  TensorMap momentum;
+  for (size_t i = 0; i < names.size(); ++i) {
+    const Value* own_state = buffers[keys[i]->number];
     const Value* buffer = own_state ? own_state->find("momentum_buffer") : nullptr;
     if (!buffer || buffer->kind != Kind::kTensor ||
-        file.sizes(*buffer) != parameter->second.sizes()) {
+        file.sizes(*buffer) != own.at(names[i]).sizes()) {
       return {};
     }
     const at::Tensor values = file.tensor(*buffer).to(at::kFloat);
     if (!values.isfinite().all().item<bool>()) return {};
-    momentum["optimizer." + name + ".momentum_buffer"] = values;
+    momentum["optimizer." + names[i] + ".momentum_buffer"] = values;
   }
-  return next == parameters->items.size() ? momentum : TensorMap();
+  return momentum;
 }
 
 }  // namespace
@@ -157,7 +183,6 @@ Published load_published(const std::filesystem::path& path, const config::Experi
   }
   if (published.best) {
     state.best = {*published.best, std::max<int64_t>(0, state.epoch - 1)};
-    state.last.top1 = *published.best;
   }
   return published;
 }

@@ -19,7 +19,7 @@ struct Best {
 
 // What the last finished epoch showed on the test set.
 struct LastTest {
-  double top1 = 0;
+  double top1 = -1;  // per cent; below 0: not known
   double loss = 0;
 };
 

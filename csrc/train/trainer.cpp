@@ -292,12 +292,13 @@ class Training {
 
   RunResult result() {
     RunResult result;
-    if (state_.epoch == 0 && !stopped()) {  // nothing was trained: what the fresh network does
+    // Nothing was trained here: what the fresh network does, or one that was imported whole.
+    if (state_.last.top1 < 0 && !stopped()) {
       const Sums test = evaluate(state_.model, test_set_, experiment_);
       state_.last = {test.top(0), test.loss()};
       save("last");
     }
-    result.top1 = state_.last.top1;
+    result.top1 = std::max(state_.last.top1, 0.0);
     result.loss = state_.last.loss;
     result.best_top1 = std::max(state_.best.top1, 0.0);
     result.epochs = state_.epoch;
@@ -319,8 +320,8 @@ class Training {
   const data::Dataset train_set_;
   const data::Dataset test_set_;
   RunState state_;
-  bool resumed_ = false, named_ = false;  // by --resume FILE
   RunFolder folder_;                      // made when the experiment is known to be sound
+  bool resumed_ = false, named_ = false;  // by --resume FILE
   std::vector<at::Tensor> edges_start_;
   std::optional<Journal> journal_;
   std::vector<std::string> notes_;

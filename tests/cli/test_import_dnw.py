@@ -9,7 +9,7 @@ import zipfile
 
 import pytest
 import torch
-from program import ROOT
+from program import BUILD, ROOT, Program
 
 GOLDEN = ROOT / "tests" / "golden"
 CHECKPOINTS = GOLDEN / "checkpoints"
@@ -134,6 +134,147 @@ def test_a_start_from_published_weights_gives_the_published_logits(rewire, discr
         tensors = load(rewire.path(case, "checkpoints", "init.pt"))
         assert torch.equal(tensors["model.graph.mask"], golden["mask"].float())
         assert torch.equal(tensors["model.graph.weight"], golden[f"{case}.graph.weight"])
+
+
+# The ResNets' checkpoints: .pth.tar, which are files of torch.save too.
+
+RESNET = f"""\
+base: {ROOT}/configs/base/cifar10.yaml
+name: resnet
+model: {{kind: resnet, depth: 18, wiring: {{kind: dnw, prune_rate: 0.9}}}}
+training: {{epochs: 5, batch_size: 8, optimizer: {{momentum: 0.875, no_decay: [bn]}}}}
+"""
+
+
+@pytest.fixture(scope="module")
+def resnet_state(tmp_path_factory):
+    """Names and shapes as the program has them, in its order; values of our own."""
+    program = Program(tmp_path_factory.mktemp("resnet"))
+    config = program.path("resnet.yaml")
+    config.write_text(RESNET)
+    program("export", config, "--to", "model.pt").check()
+    torch.ops.load_library(os.environ.get("REWIRE_LIBRARY", BUILD / "librewire.so"))
+    model = torch.jit.load(program.path("model.pt"))
+    generator = torch.Generator().manual_seed(3)
+    state = collections.OrderedDict(
+        (f"module.{name}", torch.rand(t.shape, generator=generator) if t.is_floating_point() else t + 7)
+        for name, t in model.state_dict().items()
+    )
+    return state, [name for name, _ in model.named_parameters()]
+
+
+def pth_tar(state, names, keys, grouped, epoch=2):
+    """What the published code saves. keys: of the optimizer's state, one a parameter."""
+    shapes = {name: state[f"module.{name}"].shape for name in names}
+    order = sorted(names, key=lambda name: "bn" not in name) if grouped else names
+    keys = [keys(i) for i in range(len(names))]
+    momentum = {name: torch.full(shapes[name], float(i)) for i, name in enumerate(order)}
+    norms = sum("bn" in name for name in names)
+    rest = {"lr": 0.1, "momentum": 0.875, "dampening": 0, "nesterov": False, "foreach": None}
+    groups = (
+        [{"params": keys[:norms], "weight_decay": 0, **rest}, {"params": keys[norms:], "weight_decay": 3e-5, **rest}]
+        if grouped else [{"params": keys, "weight_decay": 3e-5, **rest}]
+    )  # fmt: skip
+    return {
+        "epoch": epoch,
+        "arch": "resnet18",
+        "state_dict": state,
+        "best_prec1": 71.25,
+        "optimizer": {
+            "state": {key: {"momentum_buffer": momentum[name]} for key, name in zip(keys, order, strict=True)},
+            "param_groups": groups,
+        },
+    }, momentum
+
+
+@pytest.fixture
+def resnet(rewire):
+    config = rewire.path("resnet.yaml")
+    config.write_text(RESNET)
+    return config
+
+
+@pytest.mark.parametrize("grouped", [False, True], ids=["one-group", "norms-apart"])
+@pytest.mark.parametrize(
+    "zipped, keys", [(True, lambda i: i), (False, lambda i: i), (False, lambda i: 140_000_000_000_000 - 8 * i)],
+    ids=["zip", "legacy", "legacy-addresses"],
+)  # fmt: skip
+def test_a_resnets_checkpoint(rewire, resnet, resnet_state, zipped, keys, grouped):
+    state, names = resnet_state
+    content, momentum = pth_tar(state, names, keys, grouped)
+    path = rewire.path("model_best.pth.tar")
+    torch.save(content, path, _use_new_zipfile_serialization=zipped)
+    done = rewire("import-dnw", path, "--to", "out.pt", "--config", resnet, "--json").check()
+    assert (done.json["epochs"], done.json["best_top1"], done.json["momentum"]) == (2, 71.25, True)
+    tensors = load(rewire.path("out.pt"))
+    for name, expected in state.items():
+        assert torch.equal(tensors["model." + name.removeprefix("module.")], expected), name
+    for name, expected in momentum.items():
+        assert torch.equal(tensors[f"optimizer.{name}.momentum_buffer"], expected), name
+    assert done.json["edges"] == sum(
+        t.numel() - int(0.9 * t.numel()) for name, t in state.items() if t.dim() == 4
+    )
+
+
+@pytest.mark.parametrize("best", [torch.tensor(71.25), torch.tensor(71.25, dtype=torch.float64), 71.25])
+def test_a_resnets_best_result_may_be_a_tensor(rewire, resnet, resnet_state, best):
+    state, names = resnet_state
+    path = rewire.path("a.pth.tar")
+    torch.save({"epoch": 1, "arch": "resnet18", "state_dict": state, "best_prec1": best}, path)
+    done = rewire("import-dnw", path, "--to", "out.pt", "--config", resnet, "--json").check()
+    assert (done.json["best_top1"], done.json["momentum"]) == (71.25, False)
+
+
+def test_groups_that_are_none_of_the_published_ones(rewire, resnet, resnet_state):
+    state, names = resnet_state
+    path = rewire.path("a.pth.tar")
+    for spoil in (
+        lambda groups: groups.reverse(),
+        lambda groups: groups.append({"params": []}),
+        lambda groups: groups[0]["params"].pop(),
+        lambda groups: groups[0].pop("params"),
+        lambda groups: groups.clear(),
+    ):
+        content, _ = pth_tar(state, names, lambda i: i, grouped=True)
+        spoil(content["optimizer"]["param_groups"])
+        torch.save(content, path)
+        done = rewire("import-dnw", path, "--to", "out.pt", "--config", resnet, "--json").check()
+        assert not done.json["momentum"] and "without momentum" in done.err
+
+
+def test_a_run_that_was_imported_whole_tells_what_it_reaches_itself(rewire, resnet, resnet_state, tmp_path):
+    state, names = resnet_state
+    path = rewire.path("a.pth.tar")
+    torch.save(pth_tar(state, names, lambda i: i, grouped=True, epoch=5)[0], path)
+    rewire("import-dnw", path, "--to", "out.pt", "--config", resnet).check()
+    data = tmp_path / "data" / "cifar-10-batches-bin"
+    data.mkdir(parents=True)
+    for name in [f"data_batch_{i}.bin" for i in range(1, 6)] + ["test_batch.bin"]:
+        (data / name).write_bytes(bytes(3073) * 3)
+    arguments = (resnet, "--data", data.parent, "--json")
+    done = rewire("train", *arguments, "--resume", "out.pt", "--output", "run").check()
+    assert "is complete, 5 of 5 epochs" in done.err
+    evaluated = rewire("evaluate", *arguments, "--checkpoint", "out.pt").check().json
+    assert done.json["best_top1"] == 71.25
+    assert (done.json["top1"], done.json["loss"]) == (evaluated["top1"], evaluated["loss"])
+    assert done.json["top1"] in (0, 100)  # of equal images of one class
+
+
+def test_files_of_big_endian_machines_are_refused(rewire, discrete, tmp_path):
+    path = tmp_path / "a.pt"
+    torch.save({"w": torch.ones(2)}, path)
+    with zipfile.ZipFile(path) as archive:
+        records = {name.split("/", 1)[1]: archive.read(name) for name in archive.namelist()}
+    assert records["byteorder"] == b"little"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in (records | {"byteorder": b"big"}).items():
+            archive.writestr(f"archive/{name}", data)
+    refusal = f"{path}: written by a big-endian machine"
+    rewire("import-dnw", path, "--to", "out.pt", "--config", discrete).refused(4, refusal)
+    torch.save({"w": torch.ones(2)}, path, _use_new_zipfile_serialization=False)
+    assert b"little_endianq\x02\x88" in path.read_bytes()
+    path.write_bytes(path.read_bytes().replace(b"little_endianq\x02\x88", b"little_endianq\x02\x89", 1))
+    rewire("import-dnw", path, "--to", "out.pt", "--config", discrete).refused(4, refusal)
 
 
 # Pickles that somebody else wrote.
