@@ -1,10 +1,13 @@
 // The loader on JPEG files like ImageNet's, driven by cases_loader.py.
 //
-//   loader_bench make FOLDER COUNT   writes so many images, 500x375, into FOLDER/train/a and
-//   FOLDER/val/a loader_bench load FOLDER         answers each line of standard input with one:
-//     pass WORKERS   a training pass (random_resized_crop, flip, normalised, batches of 32):
-//     seconds test FILE      the test images, as a test sees them, go to FILE, float32: their
-//     number
+//   loader_bench make FOLDER COUNT: writes so many images, 500x375, into FOLDER/train/a,
+//   FOLDER/val/a
+//
+//   loader_bench load FOLDER: answers each line of standard input with one
+//
+//     pass WORKERS: a training pass (random_resized_crop, flip, normalised, batches of 32); seconds
+//
+//     test FILE: the test images, as a test sees them, go to FILE, float32; their number
 #include <fmt/format.h>
 
 #include <chrono>

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <fstream>
+#include <iterator>
 #include <map>
 
 #include "command.h"
@@ -16,7 +17,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Edges of a layer that are drawn as lines: more are a blot, and a file of megabytes.
+// Edges that are drawn as lines: more are a blot, and a file of megabytes.
 constexpr int64_t kMostLines = 20000;
 
 struct Options {
@@ -26,19 +27,22 @@ struct Options {
   std::string show = "wiring";
 };
 
-std::vector<int64_t> edges_along(const at::Tensor& edges, int64_t dim) {
-  const at::Tensor counts = edges.sum(dim).to(at::kLong).contiguous();
-  return {counts.const_data_ptr<int64_t>(), counts.const_data_ptr<int64_t>() + counts.numel()};
+std::vector<int64_t> numbers(const at::Tensor& counts) {
+  const at::Tensor all = counts.to(at::kLong).contiguous();
+  return {all.const_data_ptr<int64_t>(), all.const_data_ptr<int64_t>() + all.numel()};
 }
 
 // Edges that each channel receives and sends.
-std::vector<int64_t> received(const at::Tensor& edges) { return edges_along(edges, 1); }
-std::vector<int64_t> sent(const at::Tensor& edges) { return edges_along(edges, 0); }
+std::vector<int64_t> received(const at::Tensor& edges) { return numbers(edges.sum(1)); }
+std::vector<int64_t> sent(const at::Tensor& edges, int64_t taps) {
+  return numbers(edges.sum(0).view({-1, taps}).sum(1));
+}
 
 std::vector<graph::WiringView> views_of(const models::Model& model) {
   std::vector<graph::WiringView> views;
+  const int64_t most = kMostLines / int64_t(model.wirings.size());
   for (const models::Wiring& wiring : model.wirings) {
-    views.push_back(models::view_of(model, wiring, kMostLines));
+    views.push_back(models::view_of(model, wiring, most));
   }
   return views;
 }
@@ -57,14 +61,15 @@ std::string degrees_of(const models::Model& model) {
   for (const models::Wiring& wiring : model.wirings) {
     const at::Tensor edges = models::edges_in_use(model, wiring);
     charts.push_back(graph::degree_chart(wiring.name + ": received", received(edges)));
-    charts.push_back(graph::degree_chart(wiring.name + ": sent", sent(edges)));
+    charts.push_back(
+        graph::degree_chart(wiring.name + ": sent", sent(edges, models::taps_of(model, wiring))));
   }
   return graph::draw_charts_svg(charts);
 }
 
 // Edges that changed at each epoch, as the run's metrics beside the checkpoint tell.
 std::string churn_of(const config::Experiment& experiment, const std::string& checkpoint) {
-  const fs::path metrics = fs::path(checkpoint).parent_path().parent_path() / "metrics.jsonl";
+  const fs::path metrics = fs::absolute(checkpoint).parent_path().parent_path() / "metrics.jsonl";
   std::ifstream file(metrics);
   if (!file)
     throw CheckpointError(metrics.string() + ": no metrics of a run beside the checkpoint");
@@ -86,27 +91,32 @@ std::string churn_of(const config::Experiment& experiment, const std::string& ch
   return graph::draw_charts_svg({&chart, 1});
 }
 
-nlohmann::ordered_json json_of(const models::Model& model) {
-  nlohmann::ordered_json layers = nlohmann::ordered_json::array();
-  for (const models::Wiring& wiring : model.wirings) {
+// Written piece by piece: a large network has millions of edges.
+std::string json_of(const models::Model& model) {
+  std::string text = "{\"layers\": [";
+  for (size_t layer = 0; layer < model.wirings.size(); ++layer) {
+    const models::Wiring& wiring = model.wirings[layer];
+    const int64_t taps = models::taps_of(model, wiring);
     const at::Tensor used = models::edges_in_use(model, wiring);
-    const at::Tensor weights = models::weights_in_use(model, wiring).to(at::kDouble).contiguous();
-    const at::Tensor places = used.nonzero().contiguous();  // [edges, 2]: target, source
-    nlohmann::ordered_json edges = nlohmann::ordered_json::array();
+    const nlohmann::ordered_json head = {
+        {"name", wiring.name}, {"outputs", used.size(0)},    {"inputs", used.size(1) / taps},
+        {"taps", taps},        {"received", received(used)}, {"sent", sent(used, taps)}};
+    text += (layer == 0 ? "\n" : ",\n") + head.dump();
+    text.back() = ',';  // in the place of the closing brace
+    text += " \"edges\": [";
+    const at::Tensor weights = models::weights_in_use(model, wiring).to(at::kFloat).contiguous();
+    const at::Tensor places = used.nonzero();  // [edges, 2]: target, source and tap
     const auto place = places.accessor<int64_t, 2>();
-    const auto weight = weights.accessor<double, 2>();
+    const auto weight = weights.accessor<float, 2>();
     for (int64_t i = 0; i < places.size(0); ++i) {
-      const int64_t target = place[i][0], source = place[i][1];
-      edges.push_back({source, target, float(weight[target][source])});
+      const int64_t target = place[i][0], column = place[i][1];
+      fmt::format_to(std::back_inserter(text), "{}[{}, {}, {}", i == 0 ? "" : ", ", column / taps,
+                     target, weight[target][column]);
+      text += taps > 1 ? fmt::format(", {}]", column % taps) : "]";
     }
-    layers.push_back({{"name", wiring.name},
-                      {"outputs", used.size(0)},
-                      {"inputs", used.size(1)},
-                      {"received", received(used)},
-                      {"sent", sent(used)},
-                      {"edges", edges}});
+    text += "]}";
   }
-  return {{"layers", layers}};
+  return text + "\n]}\n";
 }
 
 std::string drawn(const Options& options, const std::string& ending,
@@ -118,7 +128,7 @@ std::string drawn(const Options& options, const std::string& ending,
   }
   if (options.show == "degrees") return degrees_of(model);
   if (ending == ".png") return png_of(model);
-  if (ending == ".json") return json_of(model).dump() + "\n";
+  if (ending == ".json") return json_of(model);
   const std::vector<graph::WiringView> views = views_of(model);
   return ending == ".dot" ? graph::wiring_dot(views) : graph::draw_wiring_svg(views);
 }

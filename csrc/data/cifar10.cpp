@@ -52,8 +52,10 @@ Dataset open_cifar10(const std::filesystem::path& folder, const std::filesystem:
   for (const auto& file : files_of(folder, split)) {
     std::error_code error;
     if (!std::filesystem::exists(file, error)) {
-      throw DataError(fmt::format("{}: no such file; `rewire fetch cifar10 --data {}` brings it",
-                                  file.string(), data_root.string()));
+      throw DataError(
+          fmt::format("{}: no such file; `rewire fetch cifar10 --data {}` brings the folder "
+                      "cifar-10-batches-bin",
+                      file.string(), data_root.string()));
     }
     const std::string part = read_file(file, kMaxFile);
     check(part, file);

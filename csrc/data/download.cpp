@@ -4,7 +4,9 @@
 #include <fmt/format.h>
 #include <openssl/evp.h>
 
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <map>
 #include <memory>
 
@@ -19,7 +21,7 @@ using File = std::unique_ptr<std::FILE, int (*)(std::FILE*)>;
 
 File open_file(const fs::path& path, const char* mode) {
   File file(std::fopen(path.c_str(), mode), std::fclose);
-  if (!file) throw Error(1, fmt::format("{}: cannot be opened", path.string()));
+  if (!file) throw Error(1, fmt::format("{}: {}", path.string(), std::strerror(errno)));
   return file;
 }
 
@@ -61,12 +63,16 @@ struct Transfer {
   const Progress& progress;
   File to;
   int64_t bytes;
+  bool is_too_long = false;
+  int error = 0;  // of writing
 };
 
 size_t receive(char* data, size_t, size_t size, void* pointer) {
   auto& transfer = *static_cast<Transfer*>(pointer);
-  if (transfer.bytes + int64_t(size) > transfer.file.bytes) return 0;  // which ends it
+  transfer.is_too_long = transfer.bytes + int64_t(size) > transfer.file.bytes;
+  if (transfer.is_too_long) return 0;  // which ends it
   const size_t written = std::fwrite(data, 1, size, transfer.to.get());
+  if (written < size) transfer.error = errno;
   transfer.bytes += int64_t(written);
   if (transfer.progress) transfer.progress(transfer.file, transfer.bytes);
   return written;
@@ -97,10 +103,15 @@ CURLcode transfer_to(const fs::path& part, const RemoteFile& file, const Progres
   set(CURLOPT_WRITEDATA, &transfer);
   set(CURLOPT_ERRORBUFFER, message);
   const CURLcode code = curl_easy_perform(handle.get());
+  if (std::fflush(transfer.to.get()) != 0 && transfer.error == 0) transfer.error = errno;
+  if (transfer.error != 0) {  // a full disk
+    throw Error(
+        1, fmt::format("{}: cannot be written: {}", part.string(), std::strerror(transfer.error)));
+  }
   cause = printable(message[0] != '\0' ? message : curl_easy_strerror(code));
-  if (code == CURLE_WRITE_ERROR) {
-    cause = std::ferror(transfer.to.get()) ? part.string() + ": cannot be written"
-                                           : "the server sends more than that";
+  if (transfer.is_too_long) {
+    fs::remove(part);
+    cause = fmt::format("expected {} bytes, the server sends more", file.bytes);
   }
   return code;
 }

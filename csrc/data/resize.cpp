@@ -128,8 +128,9 @@ Window random_window(const Augmentation& step, Random& random, int64_t height, i
   }
   const double ratio = double(width) / double(height);
   int64_t h = height, w = width;
-  if (ratio < narrowest) h = int64_t(std::nearbyint(double(width) / narrowest));
-  if (ratio > widest) w = int64_t(std::nearbyint(double(height) * widest));
+  const auto side = [](double length) { return std::max<int64_t>(1, std::llrint(length)); };
+  if (ratio < narrowest) h = side(double(width) / narrowest);
+  if (ratio > widest) w = side(double(height) * widest);
   return {(height - h) / 2, (width - w) / 2, h, w};
 }
 

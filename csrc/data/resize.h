@@ -1,7 +1,6 @@
 // Resizing as Pillow computes it for images of bytes, and what torchvision cuts out with it.
 #pragma once
 
-#include <array>
 #include <cstdint>
 
 #include "data/description.h"

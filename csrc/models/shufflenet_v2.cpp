@@ -25,8 +25,6 @@ constexpr Channels kChannels[] = {{0.5, {48, 96, 192}, 1024},
 constexpr int64_t kFirst = 24;
 constexpr int64_t kRepeats[] = {4, 8, 4};
 
-int64_t halved(int64_t side) { return (side + 1) / 2; }
-
 // Adds layers to a network while counting what they cost.
 class Builder {
  public:
@@ -34,7 +32,7 @@ class Builder {
       : model_(model), side_(side), generator_(generator) {}
 
   int64_t side() const { return side_; }
-  void halve() { side_ = halved(side_); }
+  void halve() { side_ = strided(side_, 2); }
 
   // Appends a convolution and its norm to the children of `name`; `side` is of what it writes.
   void convolution(const std::string& name, Conv2dShape shape, std::vector<jit::Module>& children,
@@ -97,7 +95,7 @@ Model build_shufflenet_v2(const ShuffleNetV2Description& description, const data
   const Channels& channels = channels_of(description.width);
   const auto classes = int64_t(spec.classes.size());
   Model model{script::new_module("ShuffleNetV2"), {}, {}};
-  Builder builder(model, halved(spec.size), generator);
+  Builder builder(model, strided(spec.size, 2), generator);
   const auto block = [&](const std::string& name, const Conv2dShape& shape) {
     std::vector<jit::Module> children;
     builder.convolution(name, shape, children, builder.side());

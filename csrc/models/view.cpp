@@ -19,12 +19,18 @@ int64_t receiver(const Wiring& wiring, int64_t senders, int64_t target, int64_t 
 
 }  // namespace
 
+int64_t taps_of(const Model& model, const Wiring& wiring) {
+  const at::Tensor weight = wiring_module(model, wiring).attr("weight").toTensor();
+  return weight.dim() == 4 ? weight.size(2) * weight.size(3) : 1;
+}
+
 graph::WiringView view_of(const Model& model, const Wiring& wiring, int64_t most) {
   const at::Tensor weights = weights_in_use(model, wiring).to(at::kFloat).contiguous();
-  const int64_t senders = weights.size(1);
+  const int64_t width = weights.size(1), taps = taps_of(model, wiring), senders = width / taps;
   graph::WiringView view{.title = wiring.name, .subtitle = {}, .columns = {}, .edges = {}};
   for (size_t i = 0; i < wiring.groups.size(); ++i) {
-    view.columns.push_back({i == 0 ? "input" : fmt::format("block {}", i), wiring.groups[i]});
+    view.columns.push_back(
+        {i == 0 ? "input" : fmt::format("block {}", i), wiring.groups[i] / taps});
   }
   view.columns.push_back({"output", wiring.outputs});
 
@@ -37,7 +43,7 @@ graph::WiringView view_of(const Model& model, const Wiring& wiring, int64_t most
   const float* weight = weights.const_data_ptr<float>();
   for (int64_t i = 0; i < drawn; ++i) {
     const int64_t place = places.const_data_ptr<int64_t>()[i];
-    const int64_t target = place / senders, source = place % senders;
+    const int64_t target = place / width, source = place % width / taps;
     view.edges.push_back({source, receiver(wiring, senders, target, source), weight[place]});
   }
   return view;

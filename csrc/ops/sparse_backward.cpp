@@ -99,7 +99,7 @@ class Backward {
 
   // Each is wide enough to be worth sums of its own, and all sums take no more than the batch does.
   int64_t num_shares() const {
-    constexpr int64_t kFewestTiles = 8, kMostShares = 32;
+    constexpr int64_t kFewestTiles = 2, kMostShares = 32;
     const int64_t room = (input_.numel() + grad_.numel()) / std::max<int64_t>(1, num_edges_);
     return std::clamp<int64_t>(std::min(columns_.tiles(sizeof(T)) / kFewestTiles, room), 1,
                                kMostShares);
@@ -185,7 +185,8 @@ class Backward {
 ProductGradients backward_sparse(const Tensor& grad, const Tensor& input, const Tensor& values,
                                  const Structure& structure, bool to_input, bool to_values) {
   if (grad.numel() == 0 || input.numel() == 0) {
-    return {to_input ? at::zeros_like(input) : Tensor(), at::zeros_like(values)};
+    return {to_input ? at::zeros_like(input) : Tensor(),
+            to_values ? at::zeros_like(values) : Tensor()};
   }
   if (!to_values) {
     return {multiply_sparse(by_input(structure), grad, values,

@@ -60,9 +60,13 @@ TensorMap tensors_of(const config::Experiment& experiment, const RunState& state
   }
   state.optimizer.save(tensors);
   if (between_batches(experiment, state)) {
+    int64_t count = 0;
     for (const auto& item : state.model.module.named_parameters()) {
-      if (item.value.grad().defined()) tensors[kGradient + item.name] = item.value.grad();
+      if (!item.value.grad().defined()) continue;
+      tensors[kGradient + item.name] = item.value.grad();
+      ++count;
     }
+    tensors["progress.gradients"] = integer(count);
   }
   tensors["generator"] = at::Generator(at::detail::getDefaultCPUGenerator()).get_state();
   tensors["progress.epoch"] = integer(state.epoch);
@@ -103,9 +107,9 @@ void refuse_unlike(const std::filesystem::path& path, const TensorMap& tensors,
 }
 
 // The gradients of batches whose step is still to be taken. A parameter that no batch reached has
-// none; that all are missing is no such case.
+// none: how many have one is told.
 void load_gradients(const std::filesystem::path& path, const TensorMap& tensors,
-                    const config::Experiment& experiment, const models::Model& model) {
+                    const models::Model& model) {
   int64_t found = 0;
   for (const auto& item : model.module.named_parameters()) {
     const auto given = tensors.find(kGradient + item.name);
@@ -119,8 +123,10 @@ void load_gradients(const std::filesystem::path& path, const TensorMap& tensors,
     parameter.mutable_grad() = given->second.clone();
     ++found;
   }
-  if (found == 0 && !skips(experiment)) {  // or every image of those batches was skipped
-    throw CheckpointError(path.string() + ": no gradients of the batches before its place");
+  const auto expected = find(tensors, "progress.gradients", path).item<int64_t>();
+  if (found != expected) {
+    throw CheckpointError(fmt::format("{}: expected the gradients of {} parameters, got {}",
+                                      path.string(), expected, found));
   }
 }
 
@@ -176,7 +182,7 @@ void restore(const std::filesystem::path& path, const TensorMap& tensors,
   if (state.epoch < 0 || state.batch_in_epoch < 0) {
     throw CheckpointError(path.string() + ": its place in the training is negative");
   }
-  if (between_batches(experiment, state)) load_gradients(path, tensors, experiment, state.model);
+  if (between_batches(experiment, state)) load_gradients(path, tensors, state.model);
   state.sums.load(get("sums"));
   if (skips(experiment)) state.sums.skipped = get("skipped").item<int64_t>();
   state.best = {get("best")[0].item<double>(), int64_t(get("best")[1].item<double>())};

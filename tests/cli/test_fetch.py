@@ -6,6 +6,7 @@ import io
 import json
 import tarfile
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -93,7 +94,16 @@ def test_wrong_content_is_not_kept(rewire, server):
     ):
         fetch(rewire, manifest(rewire, server, **change)).refused(3, message)
         assert list(rewire.path("data", "set").iterdir()) == []
-    fetch(rewire, manifest(rewire, server, bytes=5)).refused(3, "the server sends more than that")
+    fetch(rewire, manifest(rewire, server, bytes=5)).refused(3, "expected 5 bytes, the server sends more")
+    assert list(rewire.path("data", "set").iterdir()) == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_a_full_disk(rewire, server):
+    path = manifest(rewire, server)
+    rewire.path("data", "set").mkdir(parents=True)
+    rewire.path("data", "set", "images.gz.part").symlink_to("/dev/full")
+    fetch(rewire, path).refused(1, "images.gz.part: cannot be written: No space left on device")
 
 
 def test_what_is_not_there(rewire, server):
@@ -136,7 +146,8 @@ def test_an_archive_is_unpacked_and_nothing_else_of_it(rewire, server):
     ids=["empty", "cut", "none"],
 )  # fmt: skip
 def test_an_archive_that_is_none(rewire, server, content, message):
-    fetch(rewire, manifest(rewire, server, content, unpacked="batches")).refused(3, message)
+    done = fetch(rewire, manifest(rewire, server, content, unpacked="batches")).check(3)
+    assert done.out == "" and message in done.err.splitlines()[-1]
 
 
 def test_usage(rewire):

@@ -27,12 +27,27 @@ def test_every_edge_is_in_the_json_and_drawn(rewire, settings):
         assert sum(layer["received"]) == sum(layer["sent"]) == len(layer["edges"])
         for source, target, weight in layer["edges"]:
             assert 0 <= source < layer["inputs"] and 0 <= target < layer["outputs"]
-            assert isinstance(weight, float)
+            assert isinstance(weight, (int, float))
     drawing = visualize(rewire, "wiring.svg", **settings)
     titles = texts(drawing)
     assert [layer["name"] for layer in layers] == [t for t in titles if t and "graph" in t]
     lines = [path for path in ElementTree.parse(drawing).iter(f"{SVG}path") if "C" in path.get("d")]
-    assert len(lines) == sum(min(20000, len(layer["edges"])) for layer in layers)
+    assert len(lines) == sum(min(20000 // len(layers), len(layer["edges"])) for layer in layers)
+
+
+def test_edges_of_a_convolution(rewire):
+    settings = {"model": "{kind: resnet, depth: 18, wiring: {kind: dnw, prune_rate: 0.999}}"}
+    layers = json.loads(visualize(rewire, "wiring.json", **settings).read_text())["layers"]
+    first, second = layers[:2]
+    assert (first["name"], first["inputs"], first["outputs"], first["taps"]) == ("conv1", 1, 64, 49)
+    assert (second["inputs"], second["outputs"], second["taps"]) == (64, 64, 9)
+    for layer in layers:
+        assert len(layer["sent"]) == layer["inputs"] and sum(layer["sent"]) == len(layer["edges"])
+        for source, target, _, *tap in layer["edges"]:
+            assert source < layer["inputs"] and target < layer["outputs"]
+            assert len(tap) == (layer["taps"] > 1) and all(0 <= t < layer["taps"] for t in tap)
+    found = texts(visualize(rewire, "degrees.svg", "--show", "degrees", **settings))
+    assert any(text and text.startswith("64 channels, ") for text in found)
 
 
 def test_the_matrices_as_png(rewire):

@@ -79,16 +79,14 @@ TEST_F(Cifar10, AMissingFileNamesTheCure) {
   write_training_files();
   std::filesystem::remove(file("data_batch_3.bin"));
   EXPECT_EQ(message_of<DataError>([&] { open_split(Split::train); }),
-            file("data_batch_3.bin") +
-                ": no such file; `rewire fetch cifar10 --data " + folder_.path().string() +
-                "` brings it");
+            file("data_batch_3.bin") + ": no such file; `rewire fetch cifar10 --data " +
+                folder_.path().string() + "` brings the folder cifar-10-batches-bin");
 }
 
 TEST_F(Cifar10, AMissingFolderNamesTheCure) {
   EXPECT_EQ(message_of<DataError>([&] { open_split(Split::test); }),
-            file("test_batch.bin") +
-                ": no such file; `rewire fetch cifar10 --data " + folder_.path().string() +
-                "` brings it");
+            file("test_batch.bin") + ": no such file; `rewire fetch cifar10 --data " +
+                folder_.path().string() + "` brings the folder cifar-10-batches-bin");
 }
 
 TEST_F(Cifar10, RefusesAFileThatIsAByteShort) {

@@ -70,18 +70,14 @@ TEST(ResNet, OfBottlenecksEvaluatesAsPublished) {
 // He et al. 2015, table 1, has 1.8, 3.6, 3.8, 7.6 and 11.3 thousand million, with the bottleneck's
 // stride a layer earlier than here. The parameters are torchvision's, which has a bias of 1,000.
 TEST(ResNet, CountsItsWork) {
-  const std::tuple<int64_t, int64_t, double> known[] = {{18, 11689512, 1.81e9},
-                                                        {34, 21797672, 3.66e9},
-                                                        {50, 25557032, 4.09e9},
-                                                        {101, 44549160, 7.80e9},
-                                                        {152, 60192808, 11.51e9}};
+  const std::tuple<int64_t, int64_t, double> known[] = {
+      {18, 11689512, 1.81e9}, {34, 21797672, 3.66e9}, {50, 25557032, 4.09e9}};
   for (const auto& [depth, parameters, macs] : known) {
     SCOPED_TRACE(depth);
     const ResNetDescription description{.depth = depth, .wiring = {.kind = "complete"}};
     const models::Model model = models::build(description, kImageNet, 0);
     EXPECT_EQ(models::count_parameters(model), parameters - 1000);
     EXPECT_NEAR(double(models::count_macs(model)), macs, 0.01e9);
-    if (depth > 34) break;  // the others are built of the same blocks
   }
 }
 

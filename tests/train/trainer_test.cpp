@@ -177,17 +177,20 @@ TEST_F(Trainer, RefusesAPlaceBetweenBatchesWithoutTheirGradients) {
   train("run", 1, settings);
   const fs::path last = folder_.path() / "run" / "checkpoints" / "last.pt";
   const TensorMap whole = checkpoint("run");
+  const auto gradients = std::count_if(whole.begin(), whole.end(), [](const auto& item) {
+    return item.first.starts_with("gradient.");
+  });
   const auto refusal = [&](const std::function<void(TensorMap&)>& spoil) {
     TensorMap tensors = whole;
     spoil(tensors);
     write_tensors(last, tensors);
     return message_of<CheckpointError>([&] { train("run", kForever, settings); });
   };
-  EXPECT_EQ(refusal([](TensorMap& tensors) {
-              std::erase_if(tensors,
-                            [](const auto& item) { return item.first.starts_with("gradient."); });
-            }),
-            last.string() + ": no gradients of the batches before its place");
+  EXPECT_EQ(refusal([](TensorMap& tensors) { tensors.erase("gradient.graph.weight"); }),
+            last.string() + ": expected the gradients of " + std::to_string(gradients) +
+                " parameters, got " + std::to_string(gradients - 1));
+  EXPECT_EQ(refusal([](TensorMap& tensors) { tensors.erase("progress.gradients"); }),
+            last.string() + ": no tensor 'progress.gradients'");
   EXPECT_EQ(refusal([](TensorMap& tensors) { tensors["gradient.graph.weight"] = at::ones({2}); }),
             last.string() + ": no usable gradient.graph.weight");
 }
