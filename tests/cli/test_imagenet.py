@@ -1,9 +1,13 @@
 """The published experiments on ImageNet, with generated images in its place."""
 
+import os
+
 import images
 import pytest
 import torch
-from program import ROOT
+from program import BUILD, ROOT
+
+torch.ops.load_library(os.environ.get("REWIRE_LIBRARY", BUILD / "librewire.so"))
 
 CONFIGS = ROOT / "configs" / "imagenet"
 # Those of test_resnet50.py are many, and large.

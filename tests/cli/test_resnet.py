@@ -79,7 +79,7 @@ def test_another_training_is_not_gone_on_with(rewire, resnet, key):
 
 def test_what_was_trained_evaluates_exports_and_has_a_profile(rewire, resnet):
     checkpoint = rewire("train", resnet, "--json", "--output", "run", **WHOLE).check().json["checkpoint"]
-    weights = {name: t for name, t in load(checkpoint).items() if name.startswith("model.") and t.dim() == 4}
+    weights = {name: t for name, t in load(rewire.path(checkpoint)).items() if name.startswith("model.") and t.dim() == 4}
     kept = {name: t.numel() - int(0.8 * t.numel()) for name, t in weights.items()}
     assert len(kept) == 21
     results = [
@@ -92,9 +92,6 @@ def test_what_was_trained_evaluates_exports_and_has_a_profile(rewire, resnet):
         assert result["top1"] == row["top1"] and result["loss"] == pytest.approx(row["loss"], rel=1e-5)
         assert result["edges"] == result["edges_in_use"] == sum(kept.values())
         assert result["macs"] == results[0]["macs"]
-    lower = rewire("evaluate", resnet, "--checkpoint", checkpoint, "--json", training__precision="bfloat16")
-    assert lower.check().json["loss"] == pytest.approx(row["loss"], rel=0.05)
-    assert lower.json["loss"] != row["loss"]
 
     models = []
     for options in ((), ("--fast-eval",)):
@@ -105,7 +102,7 @@ def test_what_was_trained_evaluates_exports_and_has_a_profile(rewire, resnet):
     with torch.no_grad():
         assert torch.allclose(models[0](images), models[1](images), rtol=1e-4, atol=1e-5)
     assert set(models[0].state_dict()) == {
-        name.removeprefix("model.") for name in load(checkpoint) if name.startswith("model.")
+        name.removeprefix("model.") for name in load(rewire.path(checkpoint)) if name.startswith("model.")
     }
 
     profile = rewire("profile", resnet, "--checkpoint", checkpoint, "--json").check().json
