@@ -34,7 +34,7 @@ SMALLER = {
     "discrete": {key: SMALL[key] for key in SMALL if key != "model__layers"},
     "continuous": {**{key: SMALL[key] for key in SMALL if key != "model__layers"}, "model__tolerance": 0.1},
     "static": SMALL,
-    "mobilenet": {"training__epochs": 1, "training__batch_size": 25},
+    "mobilenetv1": {"training__epochs": 1, "training__batch_size": 25},
 }
 
 
@@ -64,7 +64,7 @@ def test_the_data_folder_may_come_from_the_environment(rewire, data):
 def test_missing_data_names_the_cure(rewire):
     done = rewire("train", CONFIGS / "static-dnw.yaml", **SMALL).refused(3, "no such file; ")
     assert "data/cifar-10-batches-bin/data_batch_1.bin: " in done.err
-    assert "unpack cifar-10-binary.tar.gz of https://www.cs.toronto.edu/~kriz/cifar.html in data" in done.err
+    assert "`rewire fetch cifar10 --data data` brings the folder cifar-10-batches-bin" in done.err
     assert not (rewire.folder / "runs").exists()
 
 
@@ -80,7 +80,7 @@ def test_a_file_cut_by_a_byte(rewire, data):
 def test_a_missing_batch(rewire, data, name):
     (data / name).unlink()
     done = rewire("train", CONFIGS / "static-dnw.yaml", "--data", data.parent, **SMALL)
-    done.refused(3, f"{data / name}: no such file; unpack cifar-10-binary.tar.gz of ")
+    done.refused(3, f"{data / name}: no such file; `rewire fetch cifar10 --data ")
     assert not rewire.path("runs").exists()
 
 
