@@ -3,12 +3,13 @@
 //
 // What holds for all of them: no output aliases an input, nothing is changed in place, no random
 // number is drawn, nothing is remembered between calls, but what `auto` measured. Results are the
-// same bits at every number of threads, where nothing else is said. A weight is floating: float32,
-// float64, float16 or bfloat16; any strides. Each throws c10::Error where its contract is broken.
-// The ops that choose edges throw, on the CPU, where a weight holds NaN, naming the place: row =
-// index in the first dimension, column = flat index within it; on CUDA nothing waits for the
-// device, and so no value is looked at by the host: NaN counts as the largest magnitude, and shows
-// in what is computed from it.
+// same bits at every number of threads, where nothing else is said. Under autocast the sparse and
+// wired layers compute in its type, as torch's linear layers do, and wired_blocks in float32. A
+// weight is floating: float32, float64, float16 or bfloat16; any strides. Each throws c10::Error
+// where its contract is broken. The ops that choose edges throw, on the CPU, where a weight holds
+// NaN, naming the place: row = index in the first dimension, column = flat index within it; on CUDA
+// nothing waits for the device, and so no value is looked at by the host: NaN counts as the largest
+// magnitude, and shows in what is computed from it.
 #pragma once
 
 #include <ATen/core/Tensor.h>
