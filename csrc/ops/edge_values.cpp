@@ -84,7 +84,8 @@ Tensor matrix_cpu(const Tensor& values, const Tensor& row_offsets, const Tensor&
 // On other devices: the output of each edge, [edges]. The number of edges is known, so that nothing
 // waits for the device.
 Tensor rows_of(const Tensor& row_offsets, const Tensor& columns) {
-  return at::repeat_interleave(row_offsets.diff().to(at::kLong), columns.size(0));
+  const std::optional<int64_t> num_edges = columns.size(0);
+  return at::repeat_interleave(row_offsets.diff().to(at::kLong), num_edges);
 }
 
 Tensor values_any(const Tensor& weight, const Tensor& row_offsets, const Tensor& columns) {

@@ -27,7 +27,8 @@ OnEmulation::OnEmulation(Order order, uint64_t seed)
   kernels::cuda::emulation::set_order(order, seed);
   for (const auto& name : c10::Dispatcher::singleton().getAllOpNames()) {
     const auto op = c10::Dispatcher::singleton().findOp(name);
-    if (name.name.starts_with("rewire::") && op->hasKernelForDispatchKey(kEmulated)) {
+    // Ops composed of torch's for any device but the CPU are among them.
+    if (name.name.starts_with("rewire::") && op->hasComputedKernelForDispatchKey(kEmulated)) {
       redirected_.impl(name.name.c_str(),
                        torch::CppFunction::makeFromBoxedFunction<&to_emulation>());
     }
