@@ -11,6 +11,7 @@
 #include "data/image_file.h"
 #include "error.h"
 #include "models/fast_eval.h"
+#include "train/device.h"
 #include "train/run_state.h"
 
 namespace rewire::cli {
@@ -75,8 +76,8 @@ void Common::add_to(CLI::App& command, bool takes_config) {
       ->type_name("DIR");
   command
       .add_option("--device", device,
-                  "auto or cpu; cuda[:N] is refused: this version trains and evaluates\non the "
-                  "CPU, the operators alone run on CUDA")
+                  "Where models are trained and evaluated: cpu, cuda or cuda:N; auto: the first\n"
+                  "GPU that can be used, else the CPU")
       ->capture_default_str()
       ->type_name("DEVICE");
   command.add_option("--threads", threads, "Compute threads (default: all cores)")
@@ -92,13 +93,10 @@ void Common::add_to(CLI::App& command, bool takes_config) {
 
 void Common::apply() const {
   if (threads > 0) at::set_num_threads(threads);
-  if (device == "auto" || device == "cpu") return;
-  if (device == "cuda" || device.starts_with("cuda:")) {
-    throw ConfigError("--device " + device +
-                      ": this version runs models on the CPU alone; use cpu");
-  }
-  throw ConfigError("--device: expected auto, cpu, cuda or cuda:N, got '" + device + "'");
+  if (device != "auto") run_device();  // refused here, whatever the command does with it
 }
+
+at::Device Common::run_device() const { return train::device_named(device); }
 
 config::Experiment Common::experiment() const {
   apply();
@@ -166,11 +164,11 @@ void print_json(const nlohmann::ordered_json& result) {
 }
 
 at::Tensor classify(torch::jit::Module& module, const std::filesystem::path& image,
-                    const data::Description& data) {
+                    const data::Description& data, at::Device device) {
   const torch::InferenceMode guard;
   const data::ImageSpec spec = data::image_spec(data);
   const at::Tensor input = data::to_input(data::read_image(image), spec, data.normalize);
-  return module.forward({input}).toTensor().softmax(1).squeeze(0);
+  return module.forward({input.to(device)}).toTensor().softmax(1).squeeze(0).cpu();
 }
 
 }  // namespace rewire::cli

@@ -29,9 +29,12 @@ struct Common {
 
   void add_to(CLI::App& command, bool takes_config = true);
 
-  // Applies --threads and --device, and reads the experiment, with --execution in it.
+  // Applies --threads, refuses a --device that is not there, and reads the experiment, with
+  // --execution in it.
   config::Experiment experiment() const;
   void apply() const;
+  // --device, for what runs a model.
+  at::Device run_device() const;
   // --data, else $REWIRE_DATA, else ./data.
   std::filesystem::path data_root() const;
 };
@@ -95,8 +98,9 @@ struct ExitStatus {
   int status;
 };
 
-// Reads an image file and gives probabilities [classes] of the module for it.
+// Reads an image file and gives probabilities [classes] of the module, which is on `device`, for
+// it.
 at::Tensor classify(torch::jit::Module& module, const std::filesystem::path& image,
-                    const data::Description& data);
+                    const data::Description& data, at::Device device = at::kCPU);
 
 }  // namespace rewire::cli

@@ -20,6 +20,7 @@ void evaluate(const Options& options) {
   Loaded loaded = load_model(experiment, checkpoint);
   if (options.fast_eval) make_fast(experiment, loaded);
   auto& [model, epochs] = loaded;
+  models::move_to(model, common.run_device());
   defer_signals();
   const train::Sums sums = train::evaluate(model, test, experiment, &stop_signal(), watcher());
   if (stop_signal()) throw ExitStatus{128 + stop_signal()};

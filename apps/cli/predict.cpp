@@ -31,9 +31,10 @@ void predict(const Options& options) {
   data::ImageSpec spec = data::image_spec(experiment.data);
   spec.classes = data::class_names(experiment.data, options.common.data_root());
   models::Model model = load_model(experiment, options.checkpoint).model;
+  models::move_to(model, options.common.run_device());
   nlohmann::ordered_json predictions = nlohmann::ordered_json::array();
   for (const std::string& image : options.images) {
-    const at::Tensor probabilities = classify(model.module, image, experiment.data);
+    const at::Tensor probabilities = classify(model.module, image, experiment.data, model.device);
     const std::string line = fmt::format("{}: {}", image, most_likely(probabilities, spec));
     options.common.json ? complain(line) : show(line + "\n");
     const auto best = probabilities.argmax().item<int64_t>();

@@ -36,6 +36,7 @@ Trained train_one(const Options& options, const std::string& config) {
   const train::RunOptions run{.output = fs::path(options.output) / experiment.name,
                               .data_root = common.data_root(),
                               .resume = "never",
+                              .device = common.run_device(),
                               .stop = &stop_signal(),
                               .watcher = watcher()};
   const train::RunResult result = train::run(experiment, run);

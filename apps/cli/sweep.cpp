@@ -67,6 +67,7 @@ void sweep(const Options& options) {
     const train::RunOptions run{.output = output / fmt::format("seed-{}", seed),
                                 .data_root = options.common.data_root(),
                                 .resume = options.resume,
+                                .device = options.common.run_device(),
                                 .stop = &stop_signal(),
                                 .watcher = watcher()};
     const train::RunResult result = train::run(experiment, run);

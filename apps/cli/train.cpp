@@ -28,6 +28,7 @@ void train(const Options& options) {
   const train::RunOptions run{.output = options.output.value_or("runs/" + experiment.name),
                               .data_root = options.common.data_root(),
                               .resume = options.resume,
+                              .device = options.common.run_device(),
                               .stop = &stop_signal(),
                               .watcher = watcher()};
   const train::RunResult result = train::run(experiment, run);

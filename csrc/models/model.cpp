@@ -51,6 +51,11 @@ Model build(const Description& description, const data::ImageSpec& spec, int64_t
                     description);
 }
 
+void move_to(Model& model, at::Device device) {
+  model.module.to(device);
+  model.device = device;
+}
+
 void set_execution(Model& model, const std::string& execution) {
   for (jit::Module module : model.module.modules()) {
     if (module.hasattr("execution")) module.setattr("execution", execution);
@@ -63,7 +68,7 @@ std::string faster_execution(const Model& model) {
     edges += edges_in_use(model, wiring).sum().item<double>();
     readable += wiring.readable.sum().item<double>();
   }
-  return ops::faster_execution(edges / std::max(1.0, readable));
+  return ops::faster_execution(edges / std::max(1.0, readable), model.device);
 }
 
 jit::Module wiring_module(const Model& model, const Wiring& wiring) {
@@ -75,7 +80,7 @@ jit::Module wiring_module(const Model& model, const Wiring& wiring) {
 
 at::Tensor edges_kept(const Model& model, const Wiring& wiring) {
   const at::NoGradGuard no_grad;
-  return matrix(wiring_module(model, wiring).get_method("edges")({}).toTensor());
+  return matrix(wiring_module(model, wiring).get_method("edges")({}).toTensor()).cpu();
 }
 
 std::vector<at::Tensor> edges_kept(const Model& model) {
@@ -90,7 +95,7 @@ at::Tensor edges_in_use(const Model& model, const Wiring& wiring) {
 
 at::Tensor weights_in_use(const Model& model, const Wiring& wiring) {
   const at::Tensor weight = wiring_module(model, wiring).attr("weight").toTensor().detach();
-  return matrix(weight) * edges_in_use(model, wiring);
+  return matrix(weight).cpu() * edges_in_use(model, wiring);
 }
 
 EdgeCount count_edges(const Model& model) {

@@ -38,20 +38,24 @@ struct Layer {
 struct Model {
   torch::jit::Module module;
   std::vector<Wiring> wirings;
-  std::vector<Layer> layers;  // outside the wired ones, in the order of the network
+  std::vector<Layer> layers;     // outside the wired ones, in the order of the network
+  at::Device device = at::kCPU;  // of the module's tensors; those above stay on the CPU
 };
 
 // A network for images of `spec`, freshly initialised; the same seed gives the same weights.
 Model build(const Description& description, const data::ImageSpec& spec, int64_t seed);
 
+// Moves the module's tensors; an optimiser that has them keeps them.
+void move_to(Model& model, at::Device device);
+
 // How the wired layers are computed: `auto`, `sparse` or `dense`, as in the ops.
 void set_execution(Model& model, const std::string& execution);
-// `sparse` or `dense`: what `auto` is for this network on this machine, now.
+// `sparse` or `dense`: what `auto` is for this network on its device, now.
 std::string faster_execution(const Model& model);
 
 torch::jit::Module wiring_module(const Model& model, const Wiring& wiring);
-// bool, of the shape of `readable`: the candidates that the layer's rule keeps; those of them that
-// the network reads; and the weights of the latter, 0 elsewhere.
+// On the CPU; bool, of the shape of `readable`: the candidates that the layer's rule keeps; those
+// of them that the network reads; and the weights of the latter, 0 elsewhere.
 at::Tensor edges_kept(const Model& model, const Wiring& wiring);
 std::vector<at::Tensor> edges_kept(const Model& model);
 at::Tensor edges_in_use(const Model& model, const Wiring& wiring);

@@ -1,4 +1,5 @@
 // Sparse or dense: which is faster on this machine.
+#include <ATen/Context.h>
 #include <ATen/ops/arange.h>
 #include <c10/core/impl/LocalDispatchKeySet.h>
 #include <c10/core/InferenceMode.h>
@@ -49,6 +50,17 @@ double measure_crossover() {
   return kDensity * seconds(Execution::kDense) / seconds(Execution::kSparse);
 }
 
+double crossover(at::Device device, at::ScalarType dtype) {
+  if (device.is_cpu()) {
+    static const double measured = measure_crossover();
+    return measured;
+  }
+  // Of an H200, where everything but dense float32 is bound by memory.
+  if (dtype == at::kHalf || dtype == at::kBFloat16) return 0.02;
+  if (dtype == at::kFloat && at::globalContext().allowTF32CuBLAS()) return 0.035;
+  return 0.15;
+}
+
 }  // namespace
 
 void check_execution(const char* op, std::string_view execution) {
@@ -56,15 +68,16 @@ void check_execution(const char* op, std::string_view execution) {
               ": expected execution `auto`, `sparse` or `dense`, got `", execution, "`");
 }
 
-Execution resolve_execution(std::string_view execution, double density) {
+Execution resolve_execution(std::string_view execution, double density, at::Device device,
+                            at::ScalarType dtype) {
   if (execution == "dense") return Execution::kDense;
   if (execution == "sparse") return Execution::kSparse;
-  static const double crossover = measure_crossover();
-  return density < crossover ? Execution::kSparse : Execution::kDense;
+  return density < crossover(device, dtype) ? Execution::kSparse : Execution::kDense;
 }
 
-std::string faster_execution(double density) {
-  return resolve_execution("auto", density) == Execution::kSparse ? "sparse" : "dense";
+std::string faster_execution(double density, at::Device device) {
+  const Execution faster = resolve_execution("auto", density, device, at::kFloat);
+  return faster == Execution::kSparse ? "sparse" : "dense";
 }
 
 }  // namespace rewire::ops

@@ -14,9 +14,10 @@ namespace rewire::ops {
 // An op's `execution` as it is carried out.
 enum class Execution { kSparse, kDense };
 
-// `auto` becomes what is faster here for a layer of which `density` in [0, 1] is in use: rates of
-// both ways are measured once a process.
-Execution resolve_execution(std::string_view execution, double density);
+// `auto` becomes what is faster on that device for a layer of which `density` in [0, 1] is in use.
+// Rates of both ways on the CPU are measured once a process; on a GPU, measuring would wait for it.
+Execution resolve_execution(std::string_view execution, double density, at::Device device,
+                            at::ScalarType dtype);
 // execution is one of those words.
 void check_execution(const char* op, std::string_view execution);
 

@@ -86,10 +86,10 @@ at::Tensor targeted_dropout(const at::Tensor& weight, int64_t candidates, bool p
 at::Tensor random_mask(const at::Tensor& draws, int64_t prune,
                        const std::optional<at::Tensor>& impossible = std::nullopt);
 
-// `sparse` or `dense`: what `auto` is for a layer of which `density` in [0, 1] is in use. The rates
-// of both ways are measured once a process, in some milliseconds; so two processes may differ where
-// both are about as fast.
-std::string faster_execution(double density);
+// `sparse` or `dense`: what `auto` is for a float32 layer of which `density` in [0, 1] is in use.
+// The rates of both ways on the CPU are measured once a process, in some milliseconds; so two
+// processes may differ where both are about as fast.
+std::string faster_execution(double density, at::Device device = at::kCPU);
 
 // A layer of which the edges in use alone are stored.
 //   out[n, v, p] = bias[v] + sum over edges e from u to v of values[e] input[n, u, p]

@@ -36,7 +36,7 @@ Tensor forward_cpu(const Tensor& input, const Tensor& values, const Bias& bias,
   s = contiguous(s);
   check_edges(kOp, s);
   return as_output(product(maps_of(input), summable(values), bias ? summable(*bias) : Bias(), s,
-                           resolve_execution(execution, density(s))),
+                           resolve_execution(execution, density(s), at::kCPU, input.scalar_type())),
                    input);
 }
 
@@ -69,7 +69,7 @@ Gradients backward_cpu(const Tensor& grad_output, const Tensor& input, const Ten
   // The input is read for the values alone.
   const auto grads = product_backward(
       maps_of(grad_output), to_values ? maps_of(input) : in_maps(input), summable(values), s,
-      to_input, to_values, resolve_execution(execution, density(s)));
+      to_input, to_values, resolve_execution(execution, density(s), at::kCPU, input.scalar_type()));
   return {to_input ? as_output(grads.input, input) : at::empty({0}, input.options()),
           to_values ? grads.values.to(values.scalar_type()) : at::empty({0}, values.options())};
 }

@@ -245,7 +245,7 @@ double density(const BlocksCall& call) {
 void BlocksOnCpu::resolve(const char* op, std::string_view execution, BlocksCall& call) {
   if (!call.structure) return;
   check_edges(op, *call.structure);
-  call.execution = resolve_execution(execution, density(call));
+  call.execution = resolve_execution(execution, density(call), at::kCPU, call.weight.scalar_type());
 }
 
 BlocksOutput BlocksOnCpu::forward(const BlocksCall& call, const Tensor& input, const Tensor& mean,

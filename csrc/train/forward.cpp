@@ -25,23 +25,25 @@ void refuse_not_finite(const models::Model& model, const at::Tensor& images,
 // weights in that type: they change between two passes.
 class Autocast {
  public:
-  explicit Autocast(const std::string& precision)
-      : enabled_(at::autocast::is_autocast_enabled(at::kCPU)),
+  Autocast(const std::string& precision, at::DeviceType device)
+      : device_(device),
+        enabled_(at::autocast::is_autocast_enabled(device)),
         cached_(at::autocast::is_autocast_cache_enabled()),
-        type_(at::autocast::get_autocast_dtype(at::kCPU)) {
-    at::autocast::set_autocast_enabled(at::kCPU, precision == "bfloat16");
+        type_(at::autocast::get_autocast_dtype(device)) {
+    at::autocast::set_autocast_enabled(device, precision == "bfloat16");
     at::autocast::set_autocast_cache_enabled(false);
-    at::autocast::set_autocast_dtype(at::kCPU, at::kBFloat16);
+    at::autocast::set_autocast_dtype(device, at::kBFloat16);
   }
   ~Autocast() {
-    at::autocast::set_autocast_enabled(at::kCPU, enabled_);
+    at::autocast::set_autocast_enabled(device_, enabled_);
     at::autocast::set_autocast_cache_enabled(cached_);
-    at::autocast::set_autocast_dtype(at::kCPU, type_);
+    at::autocast::set_autocast_dtype(device_, type_);
   }
   Autocast(const Autocast&) = delete;
   Autocast& operator=(const Autocast&) = delete;
 
  private:
+  const at::DeviceType device_;
   const bool enabled_, cached_;
   const at::ScalarType type_;
 };
@@ -53,10 +55,11 @@ Forward forward(models::Model& model, const at::Tensor& images, const at::Tensor
   Forward result;
   try {
     {
-      const Autocast autocast(pass.precision);
-      result.logits = model.module.forward({images}).toTensor().to(at::kFloat);
+      const Autocast autocast(pass.precision, model.device.type());
+      result.logits = model.module.forward({images.to(model.device)}).toTensor().to(at::kFloat);
     }
-    result.loss = at::cross_entropy_loss(result.logits, targets, /*weight=*/{}, at::Reduction::Mean,
+    result.loss = at::cross_entropy_loss(result.logits, targets.to(model.device), /*weight=*/{},
+                                         at::Reduction::Mean,
                                          /*ignore_index=*/-100, pass.label_smoothing);
   } catch (const std::exception&) {  // selection refuses NaN weights: name the culprit
     refuse_not_finite(model, images, where);

@@ -19,6 +19,7 @@ struct Forward {
   double value = 0;   // of the loss
 };
 
+// images and targets: on any device, the logits on the model's.
 // targets: labels [batch] int64, or probabilities [batch, classes].
 // loss = (1 - s) x sum(-target log p) + s x mean(-log p), s the label smoothing
 // Throws NumberError, "<culprit> is not finite: <where>", for a loss that is infinite or NaN: the

@@ -128,7 +128,7 @@ void Optimizer::load(const TensorMap& tensors) {
           (std::string(what) != "step" && found->second.sizes() != parameter.tensor.sizes())) {
         throw CheckpointError("no usable " + prefix + what);
       }
-      return found->second;
+      return found->second.to(parameter.tensor.device());
     };
     std::unique_ptr<optim::OptimizerParamState> state;
     if (kind_ == "sgd") {

@@ -1,5 +1,6 @@
 #include "train/run_state.h"
 
+#include <ATen/Context.h>
 #include <ATen/CPUGeneratorImpl.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -12,6 +13,7 @@ namespace rewire::train {
 namespace {
 
 const std::string kModel = "model.", kGradient = "gradient.";
+const std::string kGpuGenerator = "generator.gpu";  // of runs on a GPU alone
 
 at::Tensor integer(int64_t value) { return at::scalar_tensor(value, at::kLong); }
 
@@ -51,6 +53,10 @@ bool between_batches(const config::Experiment& experiment, const RunState& state
   return state.batch_in_epoch % experiment.training.accumulate != 0;
 }
 
+at::Generator gpu_generator(const RunState& state) {
+  return at::globalContext().defaultGenerator(state.model.device);
+}
+
 // All that a checkpoint of `state` holds.
 TensorMap tensors_of(const config::Experiment& experiment, const RunState& state) {
   TensorMap tensors;
@@ -69,6 +75,7 @@ TensorMap tensors_of(const config::Experiment& experiment, const RunState& state
     tensors["progress.gradients"] = integer(count);
   }
   tensors["generator"] = at::Generator(at::detail::getDefaultCPUGenerator()).get_state();
+  if (!state.model.device.is_cpu()) tensors[kGpuGenerator] = gpu_generator(state).get_state();
   tensors["progress.epoch"] = integer(state.epoch);
   tensors["progress.step_in_epoch"] = integer(state.batch_in_epoch);
   tensors["progress.sums"] = state.sums.tensor();
@@ -79,6 +86,7 @@ TensorMap tensors_of(const config::Experiment& experiment, const RunState& state
   for (size_t i = 0; i < state.edges_before.size(); ++i) {
     tensors["edges_before." + state.model.wirings[i].name] = state.edges_before[i];
   }
+  for (auto& [name, tensor] : tensors) tensor = tensor.cpu();
   return tensors;
 }
 
@@ -91,11 +99,12 @@ void refuse_not_finite(const TensorMap& tensors, const std::string& where) {
 }
 
 // Everything that this program would write must be there in its type and shape, but for the text of
-// the experiment. A fresh optimiser has no state: it checks its own.
+// the experiment and what only a run on a GPU has. A fresh optimiser has no state: it checks its
+// own.
 void refuse_unlike(const std::filesystem::path& path, const TensorMap& tensors,
                    const TensorMap& own) {
   for (const auto& [name, expected] : own) {
-    if (name == "config") continue;
+    if (name == "config" || (name == kGpuGenerator && !tensors.contains(name))) continue;
     const at::Tensor& given = find(tensors, name, path);
     if (given.scalar_type() == expected.scalar_type() && given.sizes() == expected.sizes())
       continue;
@@ -120,7 +129,8 @@ void load_gradients(const std::filesystem::path& path, const TensorMap& tensors,
         given->second.scalar_type() != parameter.scalar_type()) {
       throw CheckpointError(path.string() + ": no usable " + given->first);
     }
-    parameter.mutable_grad() = given->second.clone();
+    parameter.mutable_grad() =
+        given->second.to(parameter.device(), /*non_blocking=*/false, /*copy=*/true);
     ++found;
   }
   const auto expected = find(tensors, "progress.gradients", path).item<int64_t>();
@@ -172,6 +182,9 @@ void restore(const std::filesystem::path& path, const TensorMap& tensors,
   try {
     state.optimizer.load(tensors);
     at::Generator(at::detail::getDefaultCPUGenerator()).set_state(tensors.at("generator"));
+    if (!state.model.device.is_cpu() && tensors.contains(kGpuGenerator)) {
+      gpu_generator(state).set_state(tensors.at(kGpuGenerator));
+    }
   } catch (const c10::Error& error) {
     throw CheckpointError(path.string() + ": " + error.what_without_backtrace());
   } catch (const CheckpointError& error) {

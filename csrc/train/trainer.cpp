@@ -42,6 +42,17 @@ data::Dataset training_images(const config::Experiment& experiment, const fs::pa
   return images;
 }
 
+models::Model fresh_model(const config::Experiment& experiment, const data::ImageSpec& spec,
+                          at::Device device) {
+  models::Model model = models::build(experiment.model, spec, experiment.seed);
+  models::move_to(model, device);
+  return model;
+}
+
+std::string name_of(at::Device device) {
+  return device.is_cpu() ? fmt::format("{} compute threads", at::get_num_threads()) : device.str();
+}
+
 class Training {
  public:
   Training(const config::Experiment& experiment, const RunOptions& options)
@@ -49,7 +60,7 @@ class Training {
         options_(options),
         train_set_(training_images(experiment, options.data_root)),
         test_set_(data::open(experiment.data, options.data_root, data::Split::test)),
-        state_(experiment, models::build(experiment.model, train_set_.spec, experiment.seed)),
+        state_(experiment, fresh_model(experiment, train_set_.spec, options.device)),
         folder_(options.output) {
     at::manual_seed(uint64_t(experiment.seed));
     start_or_resume();
@@ -154,10 +165,10 @@ class Training {
     const models::EdgeCount edges = models::count_edges(state_.model);
     log(
         fmt::format("{}: {} training images, {} test images, {} parameters, {} edges of which {} "
-                    "are in use, {} compute threads, in {}",
+                    "are in use, {}, in {}",
                     experiment_.name, train_set_.size(), test_set_.size(),
                     models::count_parameters(state_.model), edges.kept, edges.in_use,
-                    at::get_num_threads(), folder_.root().string()));
+                    name_of(options_.device), folder_.root().string()));
     for (const std::string& line : notes_) log(line);
   }
 

@@ -35,7 +35,8 @@ struct Watcher {
 struct RunOptions {
   std::filesystem::path output;  // the experiment's folder
   std::filesystem::path data_root;
-  std::string resume = "auto";  // auto, never, or a checkpoint's path
+  std::string resume = "auto";   // auto, never, or a checkpoint's path
+  at::Device device = at::kCPU;  // that trains; checkpoints are for any
   // Set to a signal's number to stop: the step in work is finished, a checkpoint written.
   const std::atomic<int>* stop = nullptr;
   Watcher watcher;
@@ -56,9 +57,9 @@ struct RunResult {
 };
 
 // Trains `experiment` in options.output, going on from a checkpoint there where options.resume says
-// so. The same experiment gives the same bits at equal threads, however often it was interrupted
-// and whatever data.workers is. Throws ConfigError, DataError, CheckpointError and NumberError (a
-// loss, a weight or an input that is not finite; the last checkpoint is kept).
+// so. The same experiment gives the same bits at equal device and threads, however often it was
+// interrupted and whatever data.workers is. Throws ConfigError, DataError, CheckpointError and
+// NumberError (a loss, a weight or an input that is not finite; the last checkpoint is kept).
 RunResult run(const config::Experiment& experiment, const RunOptions& options);
 
 // Loss and accuracy of `model` on a data set, in evaluation mode, without gradients. `stop` as in

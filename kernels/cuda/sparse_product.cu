@@ -1,19 +1,24 @@
-// A warp has one target and some columns of one image: a lane holds its columns' sums while the
-// edges pass by, 32 at a time, which the lanes read side by side and hand round. Warps next to each
-// other have targets next to each other, of the same columns: what they read lies in the second
-// cache.
+// A block has a tile of columns, as many as a warp's lanes hold side by side, and some of the
+// targets, a warp one at a time: what it reads of the sources, their columns of the tile, fits the
+// first cache, so that each source comes once from memory for all the edges that read it. What
+// bounds the product then is that cache, which gives a warp 128 bytes a clock.
+//
+// Edges are read by the lanes, 32 side by side, and handed round through shared memory.
 #include "kernels/cuda/sparse_product.h"
+
+#include <algorithm>
+#include <stdexcept>
+#include <string>
 
 #include "kernels/cuda/block.cuh"
 
 namespace rewire::kernels::cuda {
 namespace {
 
-constexpr int kThreads = 256;
+constexpr int kThreads = 1024;  // with their registers, all that a multiprocessor holds
 constexpr int kWarps = kThreads / kWarp;
-constexpr int kColumnsALane = 4;
-constexpr int64_t kColumns = kColumnsALane * kWarp;  // of a warp
-constexpr int kEdgesAWarp = 4;  // whose gradients share the reading of a target
+constexpr int64_t kFewestBlocks = 264;  // two for each multiprocessor of a large GPU
+constexpr int64_t kFirstCache = 192 << 10;
 
 struct Range {
   int32_t begin;
@@ -34,86 +39,300 @@ __device__ inline int32_t first_from(const int32_t* sources, int32_t begin, int3
   return begin;
 }
 
-// The edges of a target in the rectangle.
+// The edges of each target in the rectangle, a thread a target: many warps will ask for them.
 template <typename T>
-__device__ Range edges_of(const Edges<T>& edges, int64_t target) {
+__global__ void __launch_bounds__(kThreads) find_ranges(Edges<T> edges, Range* ranges) {
+  const int64_t target = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  if (target >= edges.num_targets) return;
   const int32_t* const of_target = edges.offsets + edges.first_target + target;
   const int32_t begin = first_from(edges.sources, of_target[0], of_target[1], edges.first_source);
-  return {begin,
-          first_from(edges.sources, begin, of_target[1], edges.first_source + edges.num_sources)};
+  ranges[target] = {begin, first_from(edges.sources, begin, of_target[1],
+                                      edges.first_source + edges.num_sources)};
 }
 
-template <typename T>
-__global__ void __launch_bounds__(kThreads)
-    multiply(Edges<T> edges, Maps maps, const T* source, const T* bias, bool accumulate, T* out) {
-  const int64_t tiles = (maps.places + kColumns - 1) / kColumns;
-  const int64_t work = static_cast<int64_t>(blockIdx.x) * kWarps + warp();
-  if (work >= maps.batch * tiles * edges.num_targets) return;  // a whole warp
-  const int64_t target = work % edges.num_targets;
-  const int64_t tile = work / edges.num_targets % tiles;
-  const int64_t image = work / edges.num_targets / tiles;
-  const int64_t first = tile * kColumns + lane();
+// What a lane has of a row: neighbouring columns, read and written as one.
+template <typename T, int kColumns>
+struct alignas(sizeof(T) * kColumns) Columns {
+  T of[kColumns];
+};
 
-  T* const to = out + (image * edges.num_targets + target) * maps.places;
-  T sums[kColumnsALane];
-  for (int j = 0; j < kColumnsALane; ++j) {
-    const int64_t column = first + j * kWarp;
-    sums[j] = bias ? bias[target] : T{0};
-    if (accumulate && column < maps.places) sums[j] = to[column];
+template <typename T, int kColumns>
+__device__ const Columns<T, kColumns>& columns_at(const T* row) {
+  return *reinterpret_cast<const Columns<T, kColumns>*>(row);
+}
+
+// A tile is as many columns as the lanes of a warp hold, counted on from image to image.
+template <int kColumns>
+constexpr int64_t tiles_of(const Maps& maps) {
+  return (maps.batch * maps.places + kColumns * kWarp - 1) / (kColumns * kWarp);
+}
+
+// A lane's columns of a tile. Where there are none, it works on the first ones, and keeps nothing.
+struct Place {
+  int64_t image;
+  int64_t column;
+  bool inside;
+};
+
+template <int kColumns>
+__device__ Place place_of(const Maps& maps, int64_t tile) {
+  const int64_t first = (tile * kWarp + lane()) * kColumns;
+  if (first >= maps.batch * maps.places) return {0, 0, false};
+  return {first / maps.places, first % maps.places, true};
+}
+
+// Where a source's columns begin; the host has seen that places fit 32 bits.
+__device__ inline int64_t row(int32_t source, const Maps& maps) {
+  return static_cast<int64_t>(source) * static_cast<int32_t>(maps.places);
+}
+
+// A warp's targets, one after the other, and of each its edges, up to 32 at a time, an edge a lane.
+// What a lane has next is asked for while the warp works on what it has.
+template <typename T, bool kWeights>
+class EdgeStream {
+ public:
+  struct alignas(2 * sizeof(T)) Edge {
+    int32_t source;
+    T weight;
+  };
+
+  __device__ EdgeStream(const Edges<T>& edges, const Range* ranges, int64_t first, int64_t step)
+      : edges_(edges), ranges_(ranges), target_(first), step_(step) {
+    range_ = range_of(target_);
+    next_range_ = range_of(target_ + step_);
+    ask(range_);
   }
-  const T* const maps_of_image = source + image * edges.num_sources * maps.places;
-  const Range range = edges_of(edges, target);
-  for (int32_t begin = range.begin; begin < range.end; begin += kWarp) {
-    const int32_t edge = begin + lane();
-    const bool is_edge = edge < range.end;
-    const int64_t own_source = is_edge ? edges.sources[edge] - edges.first_source : 0;
-    const T own_weight = is_edge ? edges.values[edges.order ? edges.order[edge] : edge] : T{0};
-    const int count = min(kWarp, static_cast<int>(range.end - begin));
-    for (int i = 0; i < count; ++i) {
-      const T weight = __shfl_sync(kAllLanes, own_weight, i);
-      const T* const row = maps_of_image + __shfl_sync(kAllLanes, own_source, i) * maps.places;
-      for (int j = 0; j < kColumnsALane; ++j) {
-        const int64_t column = first + j * kWarp;
-        if (column < maps.places) sums[j] += weight * row[column];
-      }
+
+  __device__ bool has_target() const { return target_ < edges_.num_targets; }
+  __device__ int64_t target() const { return target_; }
+  // The first edge of those taken last, and how many there are; 0 of a target without edges.
+  __device__ int32_t first_edge() const { return first_edge_; }
+  __device__ int count() const { return count_; }
+
+  // This lane's edge; of a lane beyond the last, that one. `more`: whether the target has edges
+  // after these; if not, the next target's are next.
+  __device__ Edge take(bool& more) {
+    const Edge edge = ahead_;
+    first_edge_ = range_.begin;
+    count_ = min(kWarp, static_cast<int>(range_.end - range_.begin));
+    range_.begin += kWarp;
+    more = range_.begin < range_.end;
+    if (!more) {
+      range_ = next_range_;
     }
+    ask(range_);
+    return edge;
   }
-  for (int j = 0; j < kColumnsALane; ++j) {
-    const int64_t column = first + j * kWarp;
-    if (column < maps.places) to[column] = sums[j];
+
+  __device__ void next_target() {
+    target_ += step_;
+    next_range_ = range_of(target_ + step_);
   }
+
+ private:
+  __device__ Range range_of(int64_t target) const {
+    return target < edges_.num_targets ? ranges_[target] : Range{0, 0};
+  }
+  __device__ void ask(const Range& range) {
+    if (range.begin >= range.end) return;
+    const int32_t edge = min(range.begin + lane(), range.end - 1);
+    ahead_.source = edges_.sources[edge] - static_cast<int32_t>(edges_.first_source);
+    if (kWeights) ahead_.weight = edges_.values[edges_.order ? edges_.order[edge] : edge];
+  }
+
+  const Edges<T>& edges_;
+  const Range* const ranges_;
+  int64_t target_;
+  const int64_t step_;
+  Range range_, next_range_;
+  Edge ahead_ = {0, T{0}};
+  int32_t first_edge_ = 0;
+  int count_ = 0;
+};
+
+// Of the memory that lanes hand edges round by, a warp reads 16 bytes a clock, if all lanes read
+// the same: so much is read at once.
+constexpr int kUnrolled = 4;  // edges whose sources are asked for before the first is there
+
+template <typename T>
+struct Staged {
+  typename EdgeStream<T, true>::Edge edges[kWarps][kWarp];
+};
+
+template <int kCount, typename Entry>
+struct alignas(16) Several {
+  Entry of[kCount];
+};
+template <int kCount, typename Entry>
+__device__ Several<kCount, Entry> read(const Entry* staged) {
+  return *reinterpret_cast<const Several<kCount, Entry>*>(staged);
 }
 
-// A block has a target, a warp some of its edges at a time.
-template <typename T>
-__global__ void __launch_bounds__(kThreads)
-    grad_edges(Edges<T> edges, Maps maps, const T* source, const T* grad, T* grad_values) {
-  for (int64_t target = blockIdx.x; target < edges.num_targets; target += gridDim.x) {
-    const Range range = edges_of(edges, target);
-    for (int32_t begin = range.begin + warp() * kEdgesAWarp; begin < range.end;
-         begin += kWarps * kEdgesAWarp) {
-      T sums[kEdgesAWarp] = {};
-      int64_t places_before[kEdgesAWarp];  // of an edge's source, in an image
-      for (int i = 0; i < kEdgesAWarp; ++i) {
-        const int64_t of_edge = edges.sources[min(begin + i, range.end - 1)] - edges.first_source;
-        places_before[i] = of_edge * maps.places;
-      }
-      for (int64_t image = 0; image < maps.batch; ++image) {
-        const T* const of_target = grad + (image * edges.num_targets + target) * maps.places;
-        const T* const of_image = source + image * edges.num_sources * maps.places;
-        for (int64_t column = lane(); column < maps.places; column += kWarp) {
-          const T own = of_target[column];
-          for (int i = 0; i < kEdgesAWarp; ++i) {
-            sums[i] += own * of_image[places_before[i] + column];
-          }
+template <typename T, int kColumns>
+__global__ void __launch_bounds__(kThreads, 1)
+    multiply(Edges<T> edges, const Range* ranges, Maps maps, int64_t shares, const T* source,
+             const T* bias, bool accumulate, T* out) {
+  auto* const staged = shared<Staged<T>>().edges[warp()];
+  const Place place = place_of<kColumns>(maps, blockIdx.x / shares);
+  const T* const from = source + place.image * edges.num_sources * maps.places + place.column;
+  EdgeStream<T, true> stream(edges, ranges, blockIdx.x % shares * kWarps + warp(), shares * kWarps);
+  for (; stream.has_target(); stream.next_target()) {
+    const int64_t target = stream.target();
+    T* const to = out + (place.image * edges.num_targets + target) * maps.places + place.column;
+    Columns<T, kColumns> sums;
+    if (accumulate) {
+      sums = columns_at<T, kColumns>(to);
+    } else {
+      for (T& sum : sums.of) sum = bias ? bias[target] : T{0};
+    }
+    for (bool more = true; more;) {
+      staged[lane()] = stream.take(more);
+      __syncwarp();
+      for (int i = 0; i < stream.count(); i += kUnrolled) {
+        const auto several = read<kUnrolled>(&staged[i]);
+        Columns<T, kColumns> columns[kUnrolled];
+#pragma unroll
+        for (int j = 0; j < kUnrolled; ++j) {
+          if (i + j >= stream.count()) continue;  // all lanes alike
+          columns[j] = columns_at<T, kColumns>(from + row(several.of[j].source, maps));
+        }
+#pragma unroll
+        for (int j = 0; j < kUnrolled; ++j) {
+          if (i + j >= stream.count()) continue;
+          const T weight = several.of[j].weight;
+#pragma unroll
+          for (int k = 0; k < kColumns; ++k) sums.of[k] += weight * columns[j].of[k];
         }
       }
-      for (int i = 0; i < kEdgesAWarp; ++i) {
-        const T sum = warp_sum(sums[i]);
-        if (lane() == 0 && begin + i < range.end) grad_values[begin + i] = sum;
+      __syncwarp();
+    }
+    if (place.inside) *reinterpret_cast<Columns<T, kColumns>*>(to) = sums;
+  }
+}
+
+constexpr int kTogether = 8;  // edges whose sums over the lanes are taken at once
+
+// From each lane's summands, one an edge, to the sum over all lanes of edge lane() / 4: lanes that
+// differ in a bit exchange those halves of their summands that the other's edge is in.
+template <typename T>
+__device__ T sum_of_edge(T (&summands)[kTogether]) {
+  int half = kTogether / 2;
+#pragma unroll
+  for (int step = kWarp / 2; step > 2; step /= 2) {
+    const bool upper = (lane() & step) != 0;
+#pragma unroll
+    for (int j = 0; j < kTogether / 2; ++j) {
+      if (j >= half) continue;
+      const T kept = upper ? summands[j + half] : summands[j];
+      const T sent = upper ? summands[j] : summands[j + half];
+      summands[j] = kept + __shfl_xor_sync(kAllLanes, sent, step);
+    }
+    half /= 2;
+  }
+  const T sum = summands[0] + __shfl_xor_sync(kAllLanes, summands[0], 2);
+  return sum + __shfl_xor_sync(kAllLanes, sum, 1);
+}
+
+struct StagedSources {
+  alignas(16) int32_t sources[kWarps][kWarp];
+};
+
+// Each share of the tiles sums into its own row of sums [shares, edges of the matrix].
+template <typename T, int kColumns>
+__global__ void __launch_bounds__(kThreads, 1)
+    grad_edges(Edges<T> edges, const Range* ranges, Maps maps, int64_t shares,
+               int64_t target_shares, int64_t sums_a_share, const T* source, const T* grad,
+               T* sums) {
+  auto* const staged = shared<StagedSources>().sources[warp()];
+  const int64_t share = blockIdx.x / target_shares;
+  T* const of_share = sums + share * sums_a_share;
+  const int64_t tiles = tiles_of<kColumns>(maps);
+  const int64_t first_tile = share * tiles / shares;
+  for (int64_t tile = first_tile; tile < (share + 1) * tiles / shares; ++tile) {
+    const Place place = place_of<kColumns>(maps, tile);
+    const T* const from = source + place.image * edges.num_sources * maps.places + place.column;
+    EdgeStream<T, false> stream(edges, ranges, blockIdx.x % target_shares * kWarps + warp(),
+                                target_shares * kWarps);
+    for (; stream.has_target(); stream.next_target()) {
+      Columns<T, kColumns> own = columns_at<T, kColumns>(
+          grad + (place.image * edges.num_targets + stream.target()) * maps.places + place.column);
+      for (T& value : own.of) value = place.inside ? value : T{0};
+      for (bool more = true; more;) {
+        staged[lane()] = stream.take(more).source;
+        __syncwarp();
+        for (int first = 0; first < stream.count(); first += kTogether) {
+          const auto several = read<kTogether>(&staged[first]);
+          T summands[kTogether];
+#pragma unroll
+          for (int i = 0; i < kTogether; ++i) {
+            const auto columns = columns_at<T, kColumns>(from + row(several.of[i], maps));
+            summands[i] = own.of[0] * columns.of[0];
+#pragma unroll
+            for (int k = 1; k < kColumns; ++k) summands[i] += own.of[k] * columns.of[k];
+          }
+          const T sum = sum_of_edge(summands);
+          constexpr int kLanes = kWarp / kTogether;  // that have a sum
+          const int of_lane = first + lane() / kLanes;
+          if (lane() % kLanes == 0 && of_lane < stream.count()) {
+            T& total = of_share[stream.first_edge() + of_lane];
+            total = tile == first_tile ? sum : total + sum;
+          }
+        }
+        __syncwarp();
       }
     }
   }
+}
+
+// A warp has a target.
+template <typename T>
+__global__ void __launch_bounds__(kThreads)
+    add_shares(Edges<T> edges, const Range* ranges, int64_t shares, int64_t sums_a_share,
+               const T* sums, T* grad_values) {
+  const int64_t target = static_cast<int64_t>(blockIdx.x) * kWarps + warp();
+  if (target >= edges.num_targets) return;
+  const Range range = ranges[target];
+  for (int64_t edge = range.begin + lane(); edge < range.end; edge += kWarp) {
+    T sum = 0;
+    for (int64_t share = 0; share < shares; ++share) sum += sums[share * sums_a_share + edge];
+    grad_values[edge] = sum;
+  }
+}
+
+// Calls run.operator()<columns a lane>(): the most that maps and addresses are aligned for.
+template <typename T, typename Run, typename... Pointers>
+void with_columns(const Maps& maps, const Run& run, Pointers... pointers) {
+  if (maps.places > INT32_MAX) {
+    throw std::invalid_argument("CUDA: maps of " + std::to_string(maps.places) + " places");
+  }
+  const auto aligned = [&](int64_t columns) {
+    const int64_t bytes = columns * int64_t{sizeof(T)};
+    return maps.places % columns == 0 &&
+           (... && (reinterpret_cast<uintptr_t>(pointers) % bytes == 0));
+  };
+  if constexpr (sizeof(T) == sizeof(float)) {
+    if (aligned(4)) return run.template operator()<4>();
+  }
+  if (aligned(2)) return run.template operator()<2>();
+  run.template operator()<1>();
+}
+
+// In how many shares `blocks` blocks a share take the targets: enough for a large GPU to have work,
+// and more where the sources' columns do not fit the first cache: what fewer tiles read at a time
+// stays in the second one.
+template <typename T, int kColumns>
+int64_t shares_of_targets(const Edges<T>& edges, int64_t blocks) {
+  const int64_t read = edges.num_sources * kWarp * kColumns * int64_t{sizeof(T)};
+  return std::clamp<int64_t>(std::max(kFewestBlocks / blocks, read / kFirstCache), 1,
+                             (edges.num_targets + kWarps - 1) / kWarps);
+}
+
+template <typename T>
+const Range* ranges_of(const Edges<T>& edges, const Stream& stream) {
+  auto* const ranges = static_cast<Range*>(stream.scratch(edges.num_targets * sizeof(Range)));
+  launch(find_ranges<T>, (edges.num_targets + kThreads - 1) / kThreads, kThreads, 0, stream.handle,
+         edges, ranges);
+  return ranges;
 }
 
 }  // namespace
@@ -121,27 +340,48 @@ __global__ void __launch_bounds__(kThreads)
 template <typename T>
 void sparse_product(const Edges<T>& edges, const Maps& maps, const T* source, const T* bias,
                     bool accumulate, T* out, const Stream& stream) {
-  const int64_t tiles = (maps.places + kColumns - 1) / kColumns;
-  const int64_t warps = maps.batch * tiles * edges.num_targets;
-  launch(multiply<T>, (warps + kWarps - 1) / kWarps, kThreads, 0, stream.handle, edges, maps,
-         source, bias, accumulate, out);
+  const Range* const ranges = ranges_of(edges, stream);
+  const auto run = [&]<int kColumns>() {
+    const int64_t tiles = tiles_of<kColumns>(maps);
+    const int64_t shares = shares_of_targets<T, kColumns>(edges, tiles);
+    launch(multiply<T, kColumns>, tiles * shares, kThreads, sizeof(Staged<T>), stream.handle, edges,
+           ranges, maps, shares, source, bias, accumulate, out);
+  };
+  with_columns<T>(maps, run, source, out);
 }
 
 template <typename T>
-void sparse_product_grad_edges(const Edges<T>& edges, const Maps& maps, const T* source,
-                               const T* grad, T* grad_values, const Stream& stream) {
-  constexpr int64_t kMostBlocks = 1 << 16;
-  launch(grad_edges<T>, edges.num_targets < kMostBlocks ? edges.num_targets : kMostBlocks, kThreads,
-         0, stream.handle, edges, maps, source, grad, grad_values);
+void sparse_product_grad_edges(const Edges<T>& edges, int64_t num_edges, const Maps& maps,
+                               const T* source, const T* grad, T* grad_values,
+                               const Stream& stream) {
+  constexpr int64_t kMostSums = 1 << 24;
+  const Range* const ranges = ranges_of(edges, stream);
+  const auto run = [&]<int kColumns>() {
+    const int64_t most =
+        std::clamp<int64_t>(kMostSums / std::max<int64_t>(1, num_edges), 1, kFewestBlocks);
+    const int64_t shares = std::min(tiles_of<kColumns>(maps), most);
+    T* sums = grad_values;
+    if (shares != 1) sums = static_cast<T*>(stream.scratch(shares * num_edges * sizeof(T)));
+    if (shares > 0) {
+      const int64_t target_shares = shares_of_targets<T, kColumns>(edges, shares);
+      launch(grad_edges<T, kColumns>, shares * target_shares, kThreads, sizeof(StagedSources),
+             stream.handle, edges, ranges, maps, shares, target_shares, num_edges, source, grad,
+             sums);
+    }
+    if (shares == 1) return;
+    launch(add_shares<T>, (edges.num_targets + kWarps - 1) / kWarps, kThreads, 0, stream.handle,
+           edges, ranges, shares, num_edges, sums, grad_values);
+  };
+  with_columns<T>(maps, run, source, grad);
 }
 
 template void sparse_product(const Edges<float>&, const Maps&, const float*, const float*, bool,
                              float*, const Stream&);
 template void sparse_product(const Edges<double>&, const Maps&, const double*, const double*, bool,
                              double*, const Stream&);
-template void sparse_product_grad_edges(const Edges<float>&, const Maps&, const float*,
+template void sparse_product_grad_edges(const Edges<float>&, int64_t, const Maps&, const float*,
                                         const float*, float*, const Stream&);
-template void sparse_product_grad_edges(const Edges<double>&, const Maps&, const double*,
+template void sparse_product_grad_edges(const Edges<double>&, int64_t, const Maps&, const double*,
                                         const double*, double*, const Stream&);
 
 }  // namespace rewire::kernels::cuda

@@ -38,9 +38,10 @@ void sparse_product(const Edges<T>& edges, const Maps& maps, const T* source, co
                     bool accumulate, T* out, const Stream& stream);
 
 // grad_values[e] = sum over n and p of grad[n, t, p] source[n, source of e, p] for the edges e of
-// the rectangle, each by one warp, in an order that does not depend on the launch.
+// the rectangle, in an order that does not depend on the device. num_edges: of the whole matrix.
 template <typename T>
-void sparse_product_grad_edges(const Edges<T>& edges, const Maps& maps, const T* source,
-                               const T* grad, T* grad_values, const Stream& stream);
+void sparse_product_grad_edges(const Edges<T>& edges, int64_t num_edges, const Maps& maps,
+                               const T* source, const T* grad, T* grad_values,
+                               const Stream& stream);
 
 }  // namespace rewire::kernels::cuda

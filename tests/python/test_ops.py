@@ -7,22 +7,11 @@ import pytest
 import torch
 from torch.library import opcheck
 
+from gpu import DEVICES, needs_gpu
+
 ops = torch.ops.rewire
 
 
-def devices():
-    """The CPU and, where there are one and kernels for it, a GPU."""
-    if torch.cuda.is_available():
-        try:
-            ops.strongest_mask(torch.ones(1, device="cuda"), 1)
-            return ["cpu", "cuda"]
-        except RuntimeError as error:
-            if "built without CUDA kernels" not in str(error):
-                raise
-    return ["cpu"]
-
-
-DEVICES = devices()
 DTYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16]
 
 # Scripting is in maintenance; torch says so at each use.
@@ -228,7 +217,7 @@ def test_scripts(device):
     assert_same_function(scripted, torch.randn(5, 6, device=device), drawn(5, 6, device=device))
 
 
-@pytest.mark.skipif(DEVICES == ["cpu"], reason="no GPU, or no kernels for it")
+@needs_gpu
 def test_selection_on_a_gpu():
     """Values of the CPU; on a stream of its own, without waiting for the device; in a CUDA graph."""
     # Thousands of tiles, more than a GPU holds at a time.

@@ -4,6 +4,8 @@ import pytest
 import torch
 from torch.library import opcheck
 
+from gpu import needs_gpu
+
 ops = torch.ops.rewire
 
 # Scripting is in maintenance; torch says so at each use.
@@ -288,3 +290,49 @@ def test_autocast_leaves_blocks_and_choices_in_single_precision():
             assert a.dtype == torch.float32 and torch.equal(a, b)
         kept = ops.keep_strongest(weight, 13)
     assert torch.equal(kept, ops.keep_strongest(weight, 13)) and kept.dtype == torch.float32
+
+
+@needs_gpu
+@pytest.mark.parametrize("execution", ["sparse", "dense"])
+def test_gradients_on_a_gpu(execution):
+    """Those of the CPU; without waiting for the device; in a CUDA graph."""
+    ends, targets = [2, 60, 100], [2, 60, 90]
+    x, graph, taps, scale, shift, last = [
+        drawn(*shape, seed=seed, dtype=torch.float32).requires_grad_()
+        for seed, shape in enumerate(
+            [(16, 2, 8, 8), (100, 100), (100, 1, 3, 3), (100,), (100,), (20, 10)]
+        )
+    ]
+
+    def gradients(x, graph, taps, scale, shift, last):
+        *edges, _ = ops.select(graph.detach(), 500)
+        y, *_ = ops.wired_blocks(
+            x, graph, edges, taps, scale, shift, None, None, ends, targets, "instance", 1e-5, "all",
+            execution,
+        )
+        edges = ops.select(last.detach(), 50)[:5]
+        y = ops.wired_pointwise(y, last, None, *edges, "kept", execution)
+        return torch.autograd.grad(y.square().sum(), (x, graph, taps, scale, shift, last))
+
+    parameters = (x, graph, taps, scale, shift, last)
+    expected = gradients(*parameters)
+    there = [parameter.detach().cuda().requires_grad_() for parameter in parameters]
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        gradients(*there)  # cuBLAS makes itself ready
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            found = gradients(*there)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    stream.synchronize()
+    captured_graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(captured_graph):
+        captured = gradients(*there)
+    captured_graph.replay()
+    torch.cuda.synchronize()
+    for results in (found, captured):
+        for actual, wanted in zip(results, expected, strict=True):
+            largest = wanted.abs().max()
+            torch.testing.assert_close(actual.cpu() / largest, wanted / largest, rtol=0, atol=1e-4)

@@ -3,11 +3,10 @@
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <c10/core/InferenceMode.h>
-#include <dlfcn.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/torch.h>
-#include <unistd.h>
 
+#include "ops/gpu.h"
 #include "support/cuda/on_emulation.h"
 #include "support/error.h"
 #include "support/golden.h"
@@ -164,14 +163,6 @@ void expect_derivative(const Op& op, const Values& arguments) {
           << "input " << input - 1 << ", entry " << i;
     }
   }
-}
-
-// Whether there is a GPU. LibTorch's CUDA half is loaded for this alone.
-bool gpu_is_here() {
-  if (::access("/dev/nvidiactl", F_OK) != 0) return false;
-  static void* const cuda = ::dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL);
-  if (cuda == nullptr) ADD_FAILURE() << ::dlerror();
-  return torch::cuda::is_available();
 }
 
 }  // namespace
@@ -336,18 +327,19 @@ void check_emulated_cuda(const Op& op) {
 
 void check_cuda(const Op& op) {
   if (!REWIRE_WITH_CUDA) GTEST_SKIP() << "built without CUDA kernels";
-  if (!gpu_is_here()) GTEST_SKIP() << "no GPU";
+  if (!ops::load_gpu()) GTEST_SKIP() << "no GPU";
   for_each_sample_and_dtype(op, [&](const Values& arguments) {
     const Values expected = call(op, arguments);
     const Values on_gpu = to(arguments, at::Device(at::kCUDA));
-    const auto expect_on_cpu = [&](const Values& actual) {
-      const Values copied = to(actual, at::Device(at::kCPU));
-      op.sums ? expect_values(op, copied, expected) : expect_same_bits(copied, expected);
+    const auto results_of = [&](const Values& given) {
+      return to(call(op, given), at::Device(at::kCPU));
     };
-    const Values first = call(op, on_gpu);
-    expect_on_cpu(first);
-    for (int run = 0; run < 3; ++run) expect_same_bits(call(op, on_gpu), first);
-    expect_same_bits(call(op, map_tensors(on_gpu, scattered)), first);
+    const Values first = results_of(on_gpu);
+    op.sums ? expect_values(op, first, expected) : expect_same_bits(first, expected);
+    for (int run = 0; run < 3; ++run) expect_same_bits(results_of(on_gpu), first);
+    // Torch's products, of which some are composed, choose their kernel by the layout.
+    const Values elsewhere = results_of(map_tensors(on_gpu, scattered));
+    op.sums ? expect_values(op, elsewhere, expected) : expect_same_bits(elsewhere, first);
     if (!has_gradient(op) || tensors(arguments)[0].scalar_type() != at::kDouble) return;
     auto on_cpu = gradients_of(op, on_gpu);
     for (Tensor& gradient : on_cpu) gradient = gradient.cpu();

@@ -1,6 +1,5 @@
 #include "ops/cuda/product.h"
 
-#include <ATen/Context.h>
 #include <ATen/Dispatch.h>
 
 #include "kernels/cuda/sparse_product.h"
@@ -10,14 +9,6 @@ namespace rewire::ops::cuda {
 namespace {
 
 using at::Tensor;
-
-// Density below which a sparse product should be the faster one: an estimate for an H200, where
-// everything but dense float32 is bound by memory. Measuring would wait for the device.
-double crossover(at::ScalarType dtype) {
-  if (dtype == at::kHalf || dtype == at::kBFloat16) return 0.02;
-  if (dtype == at::kFloat && at::globalContext().allowTF32CuBLAS()) return 0.035;
-  return 0.22;
-}
 
 // By output, or, transposed, by input.
 template <typename T>
@@ -41,11 +32,6 @@ kernels::cuda::Edges<T> edges_of(const Structure& s, const Part& part, bool tran
 
 }  // namespace
 
-Execution resolve_execution(std::string_view execution, double density, at::ScalarType dtype) {
-  if (execution != "auto") return execution == "sparse" ? Execution::kSparse : Execution::kDense;
-  return density < crossover(dtype) ? Execution::kSparse : Execution::kDense;
-}
-
 Part whole(const Structure& s) {
   return {.num_rows = s.row_offsets.numel() - 1, .num_columns = s.column_offsets.numel() - 1};
 }
@@ -68,9 +54,9 @@ void grad_edges(const Structure& structure, const Part& part, const Tensor& sour
   if (grad_values.numel() == 0 || part.num_rows == 0) return;
   AT_DISPATCH_FLOATING_TYPES(source.scalar_type(), "product_grad_values", [&] {
     kernels::cuda::sparse_product_grad_edges<scalar_t>(
-        edges_of<scalar_t>(structure, part, false), {source.size(0), source.size(2)},
-        source.const_data_ptr<scalar_t>(), grad.const_data_ptr<scalar_t>(),
-        grad_values.mutable_data_ptr<scalar_t>(), stream_of(grad));
+        edges_of<scalar_t>(structure, part, false), grad_values.numel(),
+        {source.size(0), source.size(2)}, source.const_data_ptr<scalar_t>(),
+        grad.const_data_ptr<scalar_t>(), grad_values.mutable_data_ptr<scalar_t>(), stream_of(grad));
   });
 }
 

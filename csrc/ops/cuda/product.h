@@ -5,15 +5,11 @@
 #include <ATen/core/Tensor.h>
 
 #include <optional>
-#include <string_view>
 
 #include "ops/product.h"
 #include "ops/rewire.h"
 
 namespace rewire::ops::cuda {
-
-// `auto` becomes what should be faster for a layer of which `density` in [0, 1] is in use.
-Execution resolve_execution(std::string_view execution, double density, at::ScalarType dtype);
 
 // A rectangle of a layer's matrix.
 struct Part {

@@ -16,11 +16,12 @@ namespace {
 using at::Tensor;
 using Bias = std::optional<Tensor>;
 
-bool is_sparse(std::string_view execution, const Structure& s, at::ScalarType dtype) {
+bool is_sparse(std::string_view execution, const Structure& s, const Tensor& input) {
   const cuda::Part part = cuda::whole(s);
   const double candidates = double(part.num_rows) * double(part.num_columns);
   const double density = double(s.columns.numel()) / std::max(1.0, candidates);
-  return cuda::resolve_execution(execution, density, dtype) == Execution::kSparse;
+  return resolve_execution(execution, density, input.device(), input.scalar_type()) ==
+         Execution::kSparse;
 }
 
 // Maps in which lanes find neighbouring places: [batch, channels, places], or, where maps are
@@ -65,7 +66,7 @@ Tensor forward_cuda(const Tensor& input, const Tensor& values, const Bias& bias,
   const Structure s{row_offsets, columns, column_offsets, rows, order};
   check_pointwise("sparse_pointwise", input, values, bias, s, execution);
   const c10::DeviceGuard guard(input.device());
-  if (!is_sparse(execution, s, input.scalar_type())) return composed(input, values, bias, s);
+  if (!is_sparse(execution, s, input)) return composed(input, values, bias, s);
   return multiply(input, values, bias, contiguous(s), false);
 }
 
@@ -77,7 +78,7 @@ std::tuple<Tensor, Tensor> backward_cuda(const Tensor& grad_output, const Tensor
   const Structure s{row_offsets, columns, column_offsets, rows, order};
   check_pointwise_backward(grad_output, input, values, s, execution);
   const c10::DeviceGuard guard(input.device());
-  if (!is_sparse(execution, s, input.scalar_type())) {
+  if (!is_sparse(execution, s, input)) {
     return composed_backward(grad_output, input, values, s, to_input, to_values);
   }
   const Structure edges = contiguous(s);

@@ -278,8 +278,9 @@ struct BlocksOnCuda {
     if (!call.structure) return;
     // As if edges were spread evenly: which ones the blocks read only the device knows.
     const double candidates = std::max<int64_t>(1, call.weight.numel());
-    call.execution = cuda::resolve_execution(
-        execution, double(call.structure->columns.numel()) / candidates, call.weight.scalar_type());
+    call.execution =
+        resolve_execution(execution, double(call.structure->columns.numel()) / candidates,
+                          call.weight.device(), call.weight.scalar_type());
   }
 
   static BlocksOutput forward(const BlocksCall& call, const Tensor& input, const Tensor& mean,
