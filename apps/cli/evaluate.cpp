@@ -6,13 +6,13 @@
 namespace rewire::cli {
 namespace {
 
-struct Options {
+struct EvaluateOptions {
   Common common;
   std::string checkpoint;
   bool fast_eval = false;
 };
 
-void evaluate(const Options& options) {
+void evaluate(const EvaluateOptions& options) {
   const Common& common = options.common;
   const std::string& checkpoint = options.checkpoint;
   const config::Experiment experiment = common.experiment();
@@ -44,7 +44,7 @@ void evaluate(const Options& options) {
 }  // namespace
 
 void add_evaluate(CLI::App& app) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<EvaluateOptions>();
   CLI::App* command =
       app.add_subcommand("evaluate", "Loss and accuracy of a checkpoint on the test set");
   options->common.add_to(*command);

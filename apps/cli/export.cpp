@@ -11,7 +11,7 @@
 namespace rewire::cli {
 namespace {
 
-struct Options {
+struct ExportOptions {
   Common common;
   std::optional<std::string> checkpoint;
   std::string to;
@@ -24,7 +24,7 @@ std::string torchscript_bytes(const models::Model& model) {
   return stream.str();
 }
 
-void export_model(const Options& options) {
+void export_model(const ExportOptions& options) {
   const std::filesystem::path to = options.to;
   const std::string ending = to.extension();
   if (ending != ".pt" && ending != ".safetensors") {
@@ -55,7 +55,7 @@ void export_model(const Options& options) {
 }  // namespace
 
 void add_export(CLI::App& app) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ExportOptions>();
   CLI::App* command = app.add_subcommand(
       "export", "Write the model as TorchScript (.pt) or its tensors (.safetensors)");
   options->common.add_to(*command);

@@ -11,7 +11,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Options {
+struct FetchOptions {
   Common common;
   std::string name;
   std::optional<std::string> manifest;
@@ -44,7 +44,7 @@ data::RemoteSet read_manifest(const fs::path& path) {
   return set;
 }
 
-void fetch(const Options& options) {
+void fetch(const FetchOptions& options) {
   const data::RemoteSet set =
       options.manifest ? read_manifest(*options.manifest) : data::remote_set(options.name);
   const fs::path folder = options.common.data_root() / set.folder;
@@ -69,7 +69,7 @@ void fetch(const Options& options) {
 }  // namespace
 
 void add_fetch(CLI::App& app) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<FetchOptions>();
   CLI::App* command = app.add_subcommand("fetch", "Download a data set, and check it");
   command->add_option("NAME", options->name, "cifar10 or mnist")
       ->required()

@@ -8,13 +8,13 @@
 namespace rewire::cli {
 namespace {
 
-struct Options {
+struct ImportConfigOptions {
   std::string from;
   std::string to;
   bool json = false;
 };
 
-void import_config(const Options& options) {
+void import_config(const ImportConfigOptions& options) {
   const config::Converted converted = config::from_published(options.from);
   data::write_atomically(options.to, config::to_yaml(converted.experiment));
   for (const std::string& note : converted.notes) say("note: " + note);
@@ -29,7 +29,7 @@ void import_config(const Options& options) {
 }  // namespace
 
 void add_import_config(CLI::App& app) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ImportConfigOptions>();
   CLI::App* command =
       app.add_subcommand("import-config", "An experiment file of the published code in our words");
   command->add_option("IN", options->from, "Published file (.yml)")->required();

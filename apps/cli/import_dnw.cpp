@@ -7,13 +7,13 @@
 namespace rewire::cli {
 namespace {
 
-struct Options {
+struct ImportDnwOptions {
   Common common;
   std::string from;
   std::string to;
 };
 
-void import_dnw(const Options& options) {
+void import_dnw(const ImportDnwOptions& options) {
   config::Experiment experiment = options.common.experiment();
   train::RunState state(
       experiment,
@@ -44,7 +44,7 @@ void import_dnw(const Options& options) {
 }  // namespace
 
 void add_import_dnw(CLI::App& app) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ImportDnwOptions>();
   CLI::App* command = app.add_subcommand(
       "import-dnw", "A checkpoint of the published PyTorch code, read without executing anything");
   command->add_option("IN", options->from, "Checkpoint (.pt, .pth.tar)")->required();

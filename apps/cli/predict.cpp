@@ -7,7 +7,7 @@
 namespace rewire::cli {
 namespace {
 
-struct Options {
+struct PredictOptions {
   Common common;
   std::string checkpoint;
   std::vector<std::string> images;
@@ -26,7 +26,7 @@ std::string most_likely(const at::Tensor& probabilities, const data::ImageSpec& 
   return fmt::format("{}", fmt::join(parts, ", "));
 }
 
-void predict(const Options& options) {
+void predict(const PredictOptions& options) {
   const config::Experiment experiment = options.common.experiment();
   data::ImageSpec spec = data::image_spec(experiment.data);
   spec.classes = data::class_names(experiment.data, options.common.data_root());
@@ -55,7 +55,7 @@ void predict(const Options& options) {
 }  // namespace
 
 void add_predict(CLI::App& app) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<PredictOptions>();
   CLI::App* command =
       app.add_subcommand("predict", "Classes and probabilities of images (PNG or JPEG)");
   options->common.add_to(*command);

@@ -8,7 +8,7 @@
 namespace rewire::cli {
 namespace {
 
-struct Options {
+struct ProfileOptions {
   Common common;
   std::optional<std::string> checkpoint;
   int64_t image_size = 0;  // 0: the data's own
@@ -24,7 +24,7 @@ std::string row(const std::string& name, const models::LayerProfile& costs) {
                      costs.wired.macs, costs.fast_eval.macs);
 }
 
-void profile(const Options& options) {
+void profile(const ProfileOptions& options) {
   const config::Experiment experiment = options.common.experiment();
   data::ImageSpec spec = data::image_spec(experiment.data);
   if (options.image_size > 0) spec.size = options.image_size;
@@ -65,7 +65,7 @@ void profile(const Options& options) {
 }  // namespace
 
 void add_profile(CLI::App& app) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ProfileOptions>();
   CLI::App* command =
       app.add_subcommand("profile", "Weights and multiply-accumulates of an image, layer by layer");
   options->common.add_to(*command);

@@ -16,7 +16,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Options {
+struct QuickstartOptions {
   Common common;
   std::string learned;
   std::string random;
@@ -29,7 +29,7 @@ struct Trained {
   models::Model model;
 };
 
-Trained train_one(const Options& options, const std::string& config) {
+Trained train_one(const QuickstartOptions& options, const std::string& config) {
   Common common = options.common;
   common.config = config;
   const config::Experiment experiment = common.experiment();
@@ -92,7 +92,7 @@ void classify_one(const fs::path& file, const Trained& trained, const Common& co
                    100 * probabilities[best].item<double>(), test.spec.classes[test.labels[0]]));
 }
 
-void quickstart(const Options& options) {
+void quickstart(const QuickstartOptions& options) {
   defer_signals();
   const Trained learned = train_one(options, options.learned);
   const Trained random = train_one(options, options.random);
@@ -125,7 +125,7 @@ void quickstart(const Options& options) {
 }  // namespace
 
 void add_quickstart(CLI::App& app) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<QuickstartOptions>();
   CLI::App* command = app.add_subcommand(
       "quickstart", "Train learned and random wiring, compare, draw, export and classify");
   command->add_option("LEARNED", options->learned, "Experiment file with learned wiring")

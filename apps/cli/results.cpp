@@ -17,7 +17,7 @@ namespace fs = std::filesystem;
 constexpr const char* kConfig = "config.yaml";
 constexpr int kMaxDepth = 4;  // of folders of folders of runs
 
-struct Options {
+struct ResultsOptions {
   std::vector<std::string> folders;
   bool json = false;
 };
@@ -99,7 +99,7 @@ bool add_run(const fs::path& folder, std::vector<Group>& groups) {
   return true;
 }
 
-void results(const Options& options) {
+void results(const ResultsOptions& options) {
   std::vector<fs::path> runs;
   for (const std::string& folder : options.folders) {
     if (!fs::is_directory(folder)) throw ConfigError(folder + ": no such folder");
@@ -126,7 +126,7 @@ void results(const Options& options) {
 }  // namespace
 
 void add_results(CLI::App& app) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ResultsOptions>();
   CLI::App* command = app.add_subcommand(
       "results", "A table of finished runs: mean, deviation over seeds, published figure");
   command->add_option("DIR", options->folders, "Folders of runs, or folders of those")->required();

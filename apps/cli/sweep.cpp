@@ -13,7 +13,7 @@ namespace {
 
 constexpr int64_t kMaxSeeds = 1000;
 
-struct Options {
+struct SweepOptions {
   Common common;
   std::string seeds;
   std::optional<std::string> output;
@@ -54,7 +54,7 @@ std::vector<int64_t> seeds_of(std::string_view text) {
   }
 }
 
-void sweep(const Options& options) {
+void sweep(const SweepOptions& options) {
   config::Experiment experiment = options.common.experiment();
   const std::vector<int64_t> seeds = seeds_of(options.seeds);
   const std::filesystem::path output =
@@ -91,7 +91,7 @@ void sweep(const Options& options) {
 }  // namespace
 
 void add_sweep(CLI::App& app) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<SweepOptions>();
   CLI::App* command =
       app.add_subcommand("sweep", "The same experiment with several seeds: mean and deviation");
   options->common.add_to(*command);

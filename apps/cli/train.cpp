@@ -7,7 +7,7 @@
 namespace rewire::cli {
 namespace {
 
-struct Options {
+struct TrainOptions {
   Common common;
   std::optional<std::string> output;
   std::string resume = "auto";
@@ -22,7 +22,7 @@ std::string outcome(const config::Experiment& experiment, const train::RunResult
   return text;
 }
 
-void train(const Options& options) {
+void train(const TrainOptions& options) {
   const config::Experiment experiment = options.common.experiment();
   defer_signals();
   const train::RunOptions run{.output = options.output.value_or("runs/" + experiment.name),
@@ -61,7 +61,7 @@ nlohmann::ordered_json result_json(const config::Experiment& experiment,
 }
 
 void add_train(CLI::App& app) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<TrainOptions>();
   CLI::App* command = app.add_subcommand("train", "Train an experiment, or go on with it");
   options->common.add_to(*command);
   command->add_option("--output", options->output, "The experiment's folder (default: runs/<name>)")

@@ -20,7 +20,7 @@ namespace fs = std::filesystem;
 // Edges that are drawn as lines: more are a blot, and a file of megabytes.
 constexpr int64_t kMostLines = 20000;
 
-struct Options {
+struct VisualizeOptions {
   Common common;
   std::optional<std::string> checkpoint;
   std::string to;
@@ -119,7 +119,7 @@ std::string json_of(const models::Model& model) {
   return text + "\n]}\n";
 }
 
-std::string drawn(const Options& options, const std::string& ending,
+std::string drawn(const VisualizeOptions& options, const std::string& ending,
                   const config::Experiment& experiment) {
   if (options.show == "churn") return churn_of(experiment, *options.checkpoint);
   const models::Model model = load_model(experiment, options.checkpoint).model;
@@ -133,7 +133,7 @@ std::string drawn(const Options& options, const std::string& ending,
   return ending == ".dot" ? graph::wiring_dot(views) : graph::draw_wiring_svg(views);
 }
 
-void visualize(const Options& options) {
+void visualize(const VisualizeOptions& options) {
   const std::string ending = fs::path(options.to).extension();
   const bool is_chart = options.show != "wiring";
   const std::map<std::string, std::string> known{{".svg", "nodes and links"},
@@ -157,7 +157,7 @@ void visualize(const Options& options) {
 }  // namespace
 
 void add_visualize(CLI::App& app) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<VisualizeOptions>();
   CLI::App* command = app.add_subcommand(
       "visualize", "Draw the wiring: .svg, .png (matrices), .dot (Graphviz) or .json");
   options->common.add_to(*command);
