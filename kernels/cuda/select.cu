@@ -62,43 +62,50 @@ __global__ void __launch_bounds__(kChunkThreads) count_columns(Chunks edges) {
   }
 }
 
+// Columns are taken 32 at a time, a lane each, and the chunks in groups, a warp each.
+constexpr int kGroups = 32;
+constexpr int kStartThreads = kGroups * kWarp;
+
 struct StartColumns {
   unsigned tile;
-  BlockSum<int64_t, kChunkThreads> sum;
-  Places before_tile;
+  int32_t of_group[kGroups][kWarp];  // edges by column
+  int32_t starts[kWarp];
 };
 
-// A thread has a column, a block a tile of columns.
-__global__ void __launch_bounds__(kChunkThreads)
+__global__ void __launch_bounds__(kStartThreads)
     start_columns(Chunks edges, Tiles tiles, int32_t* column_offsets) {
   auto& memory = shared<StartColumns>();
   const int64_t tile = take_tile(tiles, memory.tile);
-  const int64_t column = tile * kChunkThreads + threadIdx.x;
+  const int64_t column = tile * kWarp + lane();
   const bool is_column = column < edges.num_columns;
+  const int64_t first = warp() * edges.num_chunks / kGroups;
+  const int64_t last = (warp() + 1) * edges.num_chunks / kGroups;
 
-  int64_t count = 0;
-  if (is_column) {
-    for (int64_t chunk = 0; chunk < edges.num_chunks; ++chunk) {
-      count += edges.starts[chunk * edges.num_columns + column];
-    }
+  int32_t count = 0;
+  for (int64_t chunk = first; chunk < last && is_column; ++chunk) {
+    count += edges.starts[chunk * edges.num_columns + column];
   }
-  const auto in_tile = block_sum_below(count, memory.sum);
-  if (warp() == 0) {
-    const auto before = sum_of_tiles_before(tiles, tile, Places{in_tile.total, 0});
-    if (lane() == 0) memory.before_tile = before;
+  memory.of_group[warp()][lane()] = count;
+  __syncthreads();
+  int32_t before_group = 0;
+  for (int group = 0; group < warp(); ++group) before_group += memory.of_group[group][lane()];
+  if (warp() == kGroups - 1) {
+    const int64_t of_column = before_group + count;
+    const auto before = sum_of_tiles_before(tiles, tile, Places{warp_sum(of_column), 0});
+    memory.starts[lane()] = before.above + warp_sum_below(of_column);
   }
   __syncthreads();
   if (!is_column) return;
 
-  int64_t place = memory.before_tile.above + in_tile.below;
-  column_offsets[column] = place;
-  for (int64_t chunk = 0; chunk < edges.num_chunks; ++chunk) {
+  int32_t place = memory.starts[lane()] + before_group;
+  if (warp() == 0) column_offsets[column] = place;
+  for (int64_t chunk = first; chunk < last; ++chunk) {
     int32_t& start = edges.starts[chunk * edges.num_columns + column];
     const int32_t chunk_count = start;
     start = place;
     place += chunk_count;
   }
-  if (column == edges.num_columns - 1) column_offsets[column + 1] = place;
+  if (warp() == kGroups - 1 && column == edges.num_columns - 1) column_offsets[column + 1] = place;
 }
 
 // A warp takes 32 edges at a time; lanes whose edges share a column take its places in turn.
@@ -144,7 +151,7 @@ Chunks chunks_of(int64_t num_edges, int64_t num_columns) {
 
 template <typename Bits>
 void write_transpose(Chunks edges, const Structure<Bits>& out, const Stream& stream) {
-  const int64_t num_tiles = (edges.num_columns + kChunkThreads - 1) / kChunkThreads;
+  const int64_t num_tiles = (edges.num_columns + kWarp - 1) / kWarp;
   const int64_t num_counts = edges.num_chunks * edges.num_columns;
   const size_t bytes = (num_tiles + 1) * sizeof(unsigned long long) + num_counts * sizeof(int32_t);
   auto* const states = static_cast<unsigned long long*>(stream.scratch(bytes));
@@ -155,7 +162,7 @@ void write_transpose(Chunks edges, const Structure<Bits>& out, const Stream& str
   constexpr int64_t kChunksABlock = kChunkThreads / kWarp;
   const int64_t chunk_blocks = (edges.num_chunks + kChunksABlock - 1) / kChunksABlock;
   launch(count_columns, chunk_blocks, kChunkThreads, 0, stream.handle, edges);
-  launch(start_columns, num_tiles, kChunkThreads, sizeof(StartColumns), stream.handle, edges, tiles,
+  launch(start_columns, num_tiles, kStartThreads, sizeof(StartColumns), stream.handle, edges, tiles,
          out.column_offsets);
   launch(fill_columns, chunk_blocks, kChunkThreads, 0, stream.handle, edges, out.rows, out.order);
 }

@@ -52,11 +52,20 @@ __global__ void __launch_bounds__(kRankThreads)
   __syncthreads();
 
   uint32_t* counts = memory.counts[warp() % CountDigits::kCopies];
-  const int64_t step = static_cast<int64_t>(gridDim.x) * kRankThreads;
-  for (int64_t entry = static_cast<int64_t>(blockIdx.x) * kRankThreads + threadIdx.x;
-       entry < weight.count; entry += step) {
-    const auto key = weight.key(entry);
-    if (digit.same_above(key, cut.key)) atomicAdd(&counts[digit.of(key)], 1u);
+  const int64_t step = static_cast<int64_t>(gridDim.x) * kTile;
+  for (int64_t tile = static_cast<int64_t>(blockIdx.x) * kTile; tile < weight.count; tile += step) {
+    // All are asked for before the first is looked at.
+    KeyOf<Bits> keys[kItems];
+#pragma unroll
+    for (int i = 0; i < kItems; ++i) {
+      const int64_t entry = tile + i * kRankThreads + threadIdx.x;
+      keys[i] = entry < weight.count ? weight.key(entry) : 0;
+    }
+#pragma unroll
+    for (int i = 0; i < kItems; ++i) {
+      if (tile + i * kRankThreads + threadIdx.x >= weight.count) break;
+      if (digit.same_above(keys[i], cut.key)) atomicAdd(&counts[digit.of(keys[i])], 1u);
+    }
   }
   __syncthreads();
 
