@@ -83,7 +83,9 @@ def torch_csr(layer: WiredLayer) -> dict[str, Way]:
 
 
 def scipy_csr(layer: WiredLayer) -> Iterator[dict[str, Way]]:
-    """scipy's CSR, which has no threads; nothing where scipy is not installed."""
+    """scipy's CSR, which has no threads; nothing where scipy is not installed, or on a GPU."""
+    if layer.input.is_cuda:
+        return
     try:
         from scipy.sparse import csr_array
     except ImportError:

@@ -34,10 +34,10 @@ def cases(full: bool) -> Iterator[Case]:
 def without_ties(like: Tensor) -> Tensor:
     """Weights of different magnitudes, evenly spread. Among as many as there are, two at the threshold
     are likely to be equal otherwise, and then each algorithm keeps another one."""
-    generator = torch.Generator().manual_seed(like.numel())
-    places = torch.randperm(like.numel(), generator=generator) + 1
-    signs = torch.randint(2, places.shape, generator=generator) * 2 - 1
-    return (signs * places.double() / like.numel() * 2.0**-5).to(like.dtype).view_as(like)
+    generator = torch.Generator("cpu").manual_seed(like.numel())
+    places = torch.randperm(like.numel(), generator=generator, device="cpu") + 1
+    signs = torch.randint(2, places.shape, generator=generator, device="cpu") * 2 - 1
+    return (signs * places.double() / like.numel() * 2.0**-5).to(like).view_as(like)
 
 
 def models(drifted: bool) -> tuple[nn.Module, MobileNetV1, MobileNetV1]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from contest import Case, Contest, Peer, Way
-from layers import random_weight
+from layers import drawn, random_weight
 
 DENSITY = 0.05
 STEP = 1e-3  # how far a training step moves the weights, in their standard deviations
@@ -37,8 +37,7 @@ def build(outputs: int, inputs: int, hint: str) -> Contest:
     """Selection, and sort, topk and kthvalue against it."""
     before = random_weight(outputs, inputs)
     keep = round(DENSITY * before.numel())
-    generator = torch.Generator().manual_seed(4)
-    weight = before + STEP * before.std() * torch.randn(before.shape, generator=generator)
+    weight = before + STEP * before.std() * drawn(*before.shape, seed=4)
     known = torch.ops.rewire.select(before, keep)[-1] if hint == "warm" else None
 
     def ours() -> tuple[Tensor, ...]:

@@ -68,10 +68,17 @@ DENSE = {
 }
 
 
+def drawn(*shape: int, seed: int) -> Tensor:
+    """Normal numbers, the same on every device."""
+    generator = torch.Generator("cpu").manual_seed(seed)
+    return torch.randn(shape, generator=generator, device="cpu").to(torch.get_default_device())
+
+
 def random_weight(outputs: int, inputs: int) -> Tensor:
     """Candidates as a convolution of torch begins with them."""
-    generator = torch.Generator().manual_seed(1)
-    return torch.empty(outputs, inputs).uniform_(-1, 1, generator=generator) / inputs**0.5
+    generator = torch.Generator("cpu").manual_seed(1)
+    weight = torch.empty(outputs, inputs, device="cpu").uniform_(-1, 1, generator=generator)
+    return weight.to(torch.get_default_device()) / inputs**0.5
 
 
 class WiredLayer:
@@ -88,11 +95,10 @@ class WiredLayer:
     """
 
     def __init__(self, weight: Tensor, keep: int, images: int, side: int):
-        generator = torch.Generator().manual_seed(2)
         self.weight, self.keep = weight, keep
         outputs, inputs = weight.shape
-        self.input = torch.randn(images, inputs, side, side, generator=generator)
-        self.grad_output = torch.randn(images, outputs, side, side, generator=generator)
+        self.input = drawn(images, inputs, side, side, seed=2)
+        self.grad_output = drawn(images, outputs, side, side, seed=3)
         *self.structure, self.threshold = torch.ops.rewire.select(weight, keep)
 
     @cached_property

@@ -44,6 +44,13 @@ def plain_executor() -> None:
     torch._C._jit_set_texpr_fuser_enabled(False)
 
 
+def seconds() -> float:
+    """The clock, read when the device has done what it was given."""
+    if torch.get_default_device().type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
 def describe() -> dict[str, object]:
     """The machine object of bench.json."""
     return {
@@ -58,7 +65,14 @@ def describe() -> dict[str, object]:
         "read_gb_per_second": _read_bandwidth(),
         "malloc": os.environ.get("GLIBC_TUNABLES"),
         "omp_wait_policy": os.environ.get("OMP_WAIT_POLICY"),
-    } | versions()
+    } | _gpu() | versions()
+
+
+def _gpu() -> dict[str, object]:
+    """The device that is measured where it is a GPU; sgemm and copy above are then of it."""
+    if torch.get_default_device().type != "cuda":
+        return {}
+    return {"gpu": torch.cuda.get_device_name(), "cuda": torch.version.cuda}
 
 
 def versions() -> dict[str, object]:
@@ -114,7 +128,7 @@ def _commit() -> str | None:
 
 def _best_seconds(call: Callable[[], object]) -> float:
     """The fastest of the rounds: a peak is what the machine can do, not what it mostly does."""
-    return min(timing.interleave({"": call}, seconds=1)[""].seconds)
+    return min(timing.interleave({"": call}, 1, seconds)[""].seconds)
 
 
 def _sgemm_gflops(size: int = 3072) -> float:

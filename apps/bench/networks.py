@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from contest import Results, Way, worst_error
+from layers import drawn
 
 ROOT = Path(__file__).resolve().parents[2]
 FEW = 2
@@ -42,14 +43,16 @@ def exported(config: str, *settings: str) -> torch.jit.ScriptModule:
         sets = [word for setting in settings for word in ("--set", setting)]
         command = [program, "export", ROOT / config, "--to", to, *sets]
         subprocess.run(command, check=True, capture_output=True)
-        return torch.jit.load(str(to))
+        return torch.jit.load(str(to), map_location=torch.get_default_device())
 
 
 def data(batch: int, seed: int = 0) -> tuple[Tensor, Tensor]:
     """Images and labels."""
-    generator = torch.Generator().manual_seed(seed)
-    images = torch.randn(batch, 3, 32, 32, generator=generator)
-    return images, torch.randint(10, (batch,), generator=generator)
+    generator = torch.Generator("cpu").manual_seed(seed)
+    images = torch.randn(batch, 3, 32, 32, generator=generator, device="cpu")
+    labels = torch.randint(10, (batch,), generator=generator, device="cpu")
+    device = torch.get_default_device()
+    return images.to(device), labels.to(device)
 
 
 def wirings(model: nn.Module) -> dict[str, nn.Module]:
@@ -92,8 +95,7 @@ def clear_of_kinks(exact: nn.Module) -> tuple[Tensor, Tensor]:
     """
     for seed in itertools.count(1):
         images, labels = data(FEW, seed)
-        generator = torch.Generator().manual_seed(seed)
-        nudge = NUDGE * torch.randn(images.shape, generator=generator, dtype=torch.float64)
+        nudge = NUDGE * drawn(*images.shape, seed=seed).double()
         here = significant(answers(exact, images, labels))
         if all(
             agree(answers(exact, images + side * nudge, labels), here) < SMOOTH for side in (-1, 1)

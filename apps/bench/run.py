@@ -3,7 +3,7 @@
     make bench              what the goals ask for, on all cores: a few minutes
     make bench FULL=1       more densities and sizes, with 1 and 2 threads, and plots
 
-    run.py [--only C6 C8] [--threads N] [--full] [--seconds S] [--to build/bench.json]
+    run.py [--device cuda] [--only C6 C8] [--threads N] [--full] [--seconds S] [--to build/bench.json]
 
 Results are compared with float64 before anything is timed; a case whose results are wrong makes the
 exit status 1. A ratio is their time over ours. It counts if the spread, of a contender against
@@ -24,6 +24,7 @@ import torch
 sys.path.append(str(Path(__file__).resolve().parents[1] / "python"))
 
 import cases_auto  # noqa: E402
+import cases_cuda  # noqa: E402
 import cases_forward  # noqa: E402
 import cases_loader  # noqa: E402
 import cases_mobilenet_v1  # noqa: E402
@@ -46,11 +47,13 @@ GROUPS = (
     cases_transformer,
     cases_loader,
 )
+ON_CUDA = (cases_cuda,)
 
 
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--only", nargs="+", metavar="GOAL", help="these goals, C1 C6 ...")
     parser.add_argument("--threads", type=int, help="compute threads (default: torch's)")
     parser.add_argument("--full", action="store_true", help="sweep densities, sizes and threads")
@@ -63,7 +66,7 @@ def arguments() -> argparse.Namespace:
 
 def cases(only: list[str] | None, full: bool) -> Iterator[contest.Case]:
     """All cases, or those with rows of the goals named."""
-    for group in GROUPS:
+    for group in ON_CUDA if torch.get_default_device().type == "cuda" else GROUPS:
         for case in group.cases(full):
             if only is None or set(only) & set(case.goals):
                 yield case
@@ -77,6 +80,8 @@ def write(report: dict[str, object], to: Path) -> None:
 
 def run(options: argparse.Namespace) -> dict[str, object]:
     """Measure with one number of threads."""
+    torch.set_default_device(options.device)
+    torch.backends.cudnn.allow_tf32 = False  # nobody may round what is compared
     machine.plain_executor()
     about = machine.describe()
     for name, value in about.items():

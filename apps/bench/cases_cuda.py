@@ -1,0 +1,59 @@
+"""G1, G3 and G4: on a GPU, sparse products, selection and whole training steps.
+
+The peers are torch's there: cuBLAS for dense products, cuSPARSE for those of CSR.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+
+import cases_forward
+import cases_select
+import cases_static
+import cases_training
+from contest import Case, Contest
+
+# of the contests made for the CPU: (goal and peer there): goal here, ratio and moonshot
+GOALS = {
+    ("C1", "torch-dense"): ("G1", 2.5, 4),
+    ("C4", "torch-csr"): ("G1", 3, 5),
+    ("C5", "torch-dense"): ("G1", None, None),
+    ("C6", "sort"): ("G3", 20, 40),
+    ("C7", "topk"): ("G3", 5, 10),
+    ("C8", "published"): ("G4", 4, 8),
+}
+
+PRODUCTS = [(512, 512, 512, 8), (1024, 1024, 512, 8)]  # inputs, outputs, images, side
+DENSITIES = [0.10, 0.05, 0.01]
+TRAINED = [("kept", 0.10), ("kept", 0.05), ("all", 0.05)]
+
+
+def cases(full: bool) -> Iterator[Case]:
+    """Products of 32,768 columns; 8.65 million candidates; steps of the static classifier."""
+    for inputs, outputs, images, side in PRODUCTS if full else PRODUCTS[:1]:
+        shape = f"{outputs}x{inputs}, {images} of {side}x{side}"
+        for density in DENSITIES:
+            build = partial(cases_forward.build, inputs, outputs, density, images, side)
+            yield _case("G1", f"density={density:.2f}", shape, build)
+        for gradient, density in TRAINED:
+            build = partial(cases_training.build, gradient, density, (inputs, outputs, images, side))
+            yield _case("G1", f"{gradient} density={density:.2f}", shape, build)
+    for outputs, inputs in cases_select.SHAPES if full else cases_select.SHAPES[-1:]:
+        build = partial(cases_select.build, outputs, inputs, "cold")
+        yield _case("G3", f"n={outputs * inputs}", f"{outputs}x{inputs}, 5% kept", build)
+    build = partial(cases_static.build_step, "C8", 512, False)
+    yield _case("G4", "static batch=512", "static classifier, 32x32", build)
+
+
+def _case(goal: str, name: str, shape: str, build: partial) -> Case:
+    def with_goals_of_here() -> Contest:
+        contest = build()
+        peers = [
+            replace(peer, goal=goal, target=target, moonshot=moonshot)
+            for peer in contest.peers
+            if (peer.goal, peer.against) in GOALS
+            for goal, target, moonshot in [GOALS[peer.goal, peer.against]]
+        ]
+        return replace(contest, peers=peers)
+
+    return Case((goal,), name, shape, with_goals_of_here)
