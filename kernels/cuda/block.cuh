@@ -11,6 +11,7 @@ constexpr uint32_t kAllLanes = 0xffff'ffff;
 
 __device__ inline int lane() { return threadIdx.x % kWarp; }
 __device__ inline int warp() { return threadIdx.x / kWarp; }
+__device__ inline int warps() { return blockDim.x / kWarp; }  // of the block
 
 // The lanes below one's own, as a mask.
 __device__ inline uint32_t lanes_below() { return (1u << lane()) - 1; }

@@ -15,8 +15,9 @@
 namespace rewire::kernels::cuda {
 namespace {
 
-constexpr int kThreads = 1024;  // with their registers, all that a multiprocessor holds
-constexpr int kWarps = kThreads / kWarp;
+constexpr int kMostThreads = 1024;  // with their registers, all that a multiprocessor holds
+constexpr int kMostWarps = kMostThreads / kWarp;
+constexpr int kFewThreads = 256;        // of kernels beside
 constexpr int64_t kFewestBlocks = 264;  // two for each multiprocessor of a large GPU
 constexpr int64_t kFirstCache = 192 << 10;
 
@@ -41,8 +42,8 @@ __device__ inline int32_t first_from(const int32_t* sources, int32_t begin, int3
 
 // The edges of each target in the rectangle, a thread a target: many warps will ask for them.
 template <typename T>
-__global__ void __launch_bounds__(kThreads) find_ranges(Edges<T> edges, Range* ranges) {
-  const int64_t target = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+__global__ void __launch_bounds__(kFewThreads) find_ranges(Edges<T> edges, Range* ranges) {
+  const int64_t target = static_cast<int64_t>(blockIdx.x) * kFewThreads + threadIdx.x;
   if (target >= edges.num_targets) return;
   const int32_t* const of_target = edges.offsets + edges.first_target + target;
   const int32_t begin = first_from(edges.sources, of_target[0], of_target[1], edges.first_source);
@@ -86,8 +87,9 @@ __device__ inline int64_t row(int32_t source, const Maps& maps) {
   return static_cast<int64_t>(source) * static_cast<int32_t>(maps.places);
 }
 
-// A warp's targets, one after the other, and of each its edges, up to 32 at a time, an edge a lane.
-// What a lane has next is asked for while the warp works on what it has.
+// A warp's targets, one after the other, of the block's share of them; and of each its edges, up to
+// 32 at a time, an edge a lane. What a lane has next is asked for while the warp works on what it
+// has.
 template <typename T, bool kWeights>
 class EdgeStream {
  public:
@@ -96,8 +98,8 @@ class EdgeStream {
     T weight;
   };
 
-  __device__ EdgeStream(const Edges<T>& edges, const Range* ranges, int64_t first, int64_t step)
-      : edges_(edges), ranges_(ranges), target_(first), step_(step) {
+  __device__ EdgeStream(const Edges<T>& edges, const Range* ranges, int64_t share, int64_t shares)
+      : edges_(edges), ranges_(ranges), target_(share * warps() + warp()), step_(shares * warps()) {
     range_ = range_of(target_);
     next_range_ = range_of(target_ + step_);
     ask(range_);
@@ -156,7 +158,7 @@ constexpr int kUnrolled = 4;  // edges whose sources are asked for before the fi
 
 template <typename T>
 struct Staged {
-  typename EdgeStream<T, true>::Edge edges[kWarps][kWarp];
+  typename EdgeStream<T, true>::Edge edges[kMostWarps][kWarp];
 };
 
 template <int kCount, typename Entry>
@@ -169,13 +171,13 @@ __device__ Several<kCount, Entry> read(const Entry* staged) {
 }
 
 template <typename T, int kColumns>
-__global__ void __launch_bounds__(kThreads, 1)
+__global__ void __launch_bounds__(kMostThreads, 1)
     multiply(Edges<T> edges, const Range* ranges, Maps maps, int64_t shares, const T* source,
              const T* bias, bool accumulate, T* out) {
   auto* const staged = shared<Staged<T>>().edges[warp()];
   const Place place = place_of<kColumns>(maps, blockIdx.x / shares);
   const T* const from = source + place.image * edges.num_sources * maps.places + place.column;
-  EdgeStream<T, true> stream(edges, ranges, blockIdx.x % shares * kWarps + warp(), shares * kWarps);
+  EdgeStream<T, true> stream(edges, ranges, blockIdx.x % shares, shares);
   for (; stream.has_target(); stream.next_target()) {
     const int64_t target = stream.target();
     T* const to = out + (place.image * edges.num_targets + target) * maps.places + place.column;
@@ -234,12 +236,12 @@ __device__ T sum_of_edge(T (&summands)[kTogether]) {
 }
 
 struct StagedSources {
-  alignas(16) int32_t sources[kWarps][kWarp];
+  alignas(16) int32_t sources[kMostWarps][kWarp];
 };
 
 // Each share of the tiles sums into its own row of sums [shares, edges of the matrix].
 template <typename T, int kColumns>
-__global__ void __launch_bounds__(kThreads, 1)
+__global__ void __launch_bounds__(kMostThreads, 1)
     grad_edges(Edges<T> edges, const Range* ranges, Maps maps, int64_t shares,
                int64_t target_shares, int64_t sums_a_share, const T* source, const T* grad,
                T* sums) {
@@ -251,8 +253,7 @@ __global__ void __launch_bounds__(kThreads, 1)
   for (int64_t tile = first_tile; tile < (share + 1) * tiles / shares; ++tile) {
     const Place place = place_of<kColumns>(maps, tile);
     const T* const from = source + place.image * edges.num_sources * maps.places + place.column;
-    EdgeStream<T, false> stream(edges, ranges, blockIdx.x % target_shares * kWarps + warp(),
-                                target_shares * kWarps);
+    EdgeStream<T, false> stream(edges, ranges, blockIdx.x % target_shares, target_shares);
     for (; stream.has_target(); stream.next_target()) {
       Columns<T, kColumns> own = columns_at<T, kColumns>(
           grad + (place.image * edges.num_targets + stream.target()) * maps.places + place.column);
@@ -286,10 +287,10 @@ __global__ void __launch_bounds__(kThreads, 1)
 
 // A warp has a target.
 template <typename T>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kFewThreads)
     add_shares(Edges<T> edges, const Range* ranges, int64_t shares, int64_t sums_a_share,
                const T* sums, T* grad_values) {
-  const int64_t target = static_cast<int64_t>(blockIdx.x) * kWarps + warp();
+  const int64_t target = static_cast<int64_t>(blockIdx.x) * warps() + warp();
   if (target >= edges.num_targets) return;
   const Range range = ranges[target];
   for (int64_t edge = range.begin + lane(); edge < range.end; edge += kWarp) {
@@ -317,20 +318,29 @@ void with_columns(const Maps& maps, const Run& run, Pointers... pointers) {
   run.template operator()<1>();
 }
 
-// In how many shares `blocks` blocks a share take the targets: enough for a large GPU to have work,
-// and more where the sources' columns do not fit the first cache: what fewer tiles read at a time
-// stays in the second one.
+// How many warps a block has; and in how many shares `blocks` blocks a share take the targets:
+// enough for a large GPU to have work, and more where the sources' columns do not fit the first
+// cache: what fewer tiles read at a time stays in the second one.
+struct Division {
+  int threads;
+  int64_t shares;
+};
+
 template <typename T, int kColumns>
-int64_t shares_of_targets(const Edges<T>& edges, int64_t blocks) {
+Division divide(const Edges<T>& edges, int64_t blocks) {
+  const int64_t warps = std::clamp<int64_t>(edges.num_targets, 1, kMostWarps);
   const int64_t read = edges.num_sources * kWarp * kColumns * int64_t{sizeof(T)};
-  return std::clamp<int64_t>(std::max(kFewestBlocks / blocks, read / kFirstCache), 1,
-                             (edges.num_targets + kWarps - 1) / kWarps);
+  return {static_cast<int>(warps * kWarp),
+          std::clamp<int64_t>(std::max(kFewestBlocks / blocks, read / kFirstCache), 1,
+                              (edges.num_targets + warps - 1) / warps)};
 }
+
+constexpr int64_t blocks_of(int64_t count, int64_t block) { return (count + block - 1) / block; }
 
 template <typename T>
 const Range* ranges_of(const Edges<T>& edges, const Stream& stream) {
   auto* const ranges = static_cast<Range*>(stream.scratch(edges.num_targets * sizeof(Range)));
-  launch(find_ranges<T>, (edges.num_targets + kThreads - 1) / kThreads, kThreads, 0, stream.handle,
+  launch(find_ranges<T>, blocks_of(edges.num_targets, kFewThreads), kFewThreads, 0, stream.handle,
          edges, ranges);
   return ranges;
 }
@@ -343,9 +353,9 @@ void sparse_product(const Edges<T>& edges, const Maps& maps, const T* source, co
   const Range* const ranges = ranges_of(edges, stream);
   const auto run = [&]<int kColumns>() {
     const int64_t tiles = tiles_of<kColumns>(maps);
-    const int64_t shares = shares_of_targets<T, kColumns>(edges, tiles);
-    launch(multiply<T, kColumns>, tiles * shares, kThreads, sizeof(Staged<T>), stream.handle, edges,
-           ranges, maps, shares, source, bias, accumulate, out);
+    const Division division = divide<T, kColumns>(edges, tiles);
+    launch(multiply<T, kColumns>, tiles * division.shares, division.threads, sizeof(Staged<T>),
+           stream.handle, edges, ranges, maps, division.shares, source, bias, accumulate, out);
   };
   with_columns<T>(maps, run, source, out);
 }
@@ -363,14 +373,14 @@ void sparse_product_grad_edges(const Edges<T>& edges, int64_t num_edges, const M
     T* sums = grad_values;
     if (shares != 1) sums = static_cast<T*>(stream.scratch(shares * num_edges * sizeof(T)));
     if (shares > 0) {
-      const int64_t target_shares = shares_of_targets<T, kColumns>(edges, shares);
-      launch(grad_edges<T, kColumns>, shares * target_shares, kThreads, sizeof(StagedSources),
-             stream.handle, edges, ranges, maps, shares, target_shares, num_edges, source, grad,
-             sums);
+      const Division division = divide<T, kColumns>(edges, shares);
+      launch(grad_edges<T, kColumns>, shares * division.shares, division.threads,
+             sizeof(StagedSources), stream.handle, edges, ranges, maps, shares, division.shares,
+             num_edges, source, grad, sums);
     }
     if (shares == 1) return;
-    launch(add_shares<T>, (edges.num_targets + kWarps - 1) / kWarps, kThreads, 0, stream.handle,
-           edges, ranges, shares, num_edges, sums, grad_values);
+    launch(add_shares<T>, blocks_of(edges.num_targets, kFewThreads / kWarp), kFewThreads, 0,
+           stream.handle, edges, ranges, shares, num_edges, sums, grad_values);
   };
   with_columns<T>(maps, run, source, grad);
 }
