@@ -39,9 +39,9 @@ const Shape& shape_of(int64_t depth) {
 }
 
 // Builds layers and remembers what is known of them.
-class Builder {
+class ResNetBuilder {
  public:
-  Builder(const ResNetDescription& description, at::Generator& generator, Model& model)
+  ResNetBuilder(const ResNetDescription& description, at::Generator& generator, Model& model)
       : description_(description), generator_(generator), model_(model) {}
 
   // Of `shape`, which has no bias, on maps whose side it leaves at `side`.
@@ -102,7 +102,7 @@ struct BlockShape {
   int64_t side;  // of the maps it reads
 };
 
-jit::Module block(Builder& build, const std::string& name, const BlockShape& shape,
+jit::Module block(ResNetBuilder& build, const std::string& name, const BlockShape& shape,
                   bool bottleneck) {
   jit::Module module = script::new_module(bottleneck ? "Bottleneck" : "BasicBlock");
   const int64_t side = strided(shape.side, shape.stride);
@@ -139,7 +139,7 @@ Model build_resnet(const ResNetDescription& description, const data::ImageSpec& 
                    at::Generator& generator) {
   const Shape& shape = shape_of(description.depth);
   Model model{script::new_module("ResNet"), {}, {}};
-  Builder build(description, generator, model);
+  ResNetBuilder build(description, generator, model);
   int64_t side = strided(spec.size, 2);
   model.module.register_module(
       "conv1",

@@ -26,9 +26,9 @@ constexpr int64_t kFirst = 24;
 constexpr int64_t kRepeats[] = {4, 8, 4};
 
 // Adds layers to a network while counting what they cost.
-class Builder {
+class ShuffleNetBuilder {
  public:
-  Builder(Model& model, int64_t side, at::Generator& generator)
+  ShuffleNetBuilder(Model& model, int64_t side, at::Generator& generator)
       : model_(model), side_(side), generator_(generator) {}
 
   int64_t side() const { return side_; }
@@ -55,7 +55,8 @@ class Builder {
 
 // Half of the channels pass by, the others through 1x1, depthwise 3x3 and 1x1; one that strides has
 // a depthwise 3x3 and a 1x1 in the place of the passage, and both read all channels.
-jit::Module Builder::unit(const std::string& name, int64_t in, int64_t out, int64_t stride) {
+jit::Module ShuffleNetBuilder::unit(const std::string& name, int64_t in, int64_t out,
+                                    int64_t stride) {
   const int64_t half = out / 2, before = side_;
   if (stride == 2) halve();
   jit::Module module = script::new_module("ShuffleNetV2Unit");
@@ -95,7 +96,7 @@ Model build_shufflenet_v2(const ShuffleNetV2Description& description, const data
   const Channels& channels = channels_of(description.width);
   const auto classes = int64_t(spec.classes.size());
   Model model{script::new_module("ShuffleNetV2"), {}, {}};
-  Builder builder(model, strided(spec.size, 2), generator);
+  ShuffleNetBuilder builder(model, strided(spec.size, 2), generator);
   const auto block = [&](const std::string& name, const Conv2dShape& shape) {
     std::vector<jit::Module> children;
     builder.convolution(name, shape, children, builder.side());

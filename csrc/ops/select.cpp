@@ -27,7 +27,7 @@ using Signature = SelectOutputs(const Tensor&, int64_t, const std::optional<Tens
 
 constexpr int64_t kMostEdges = std::numeric_limits<int32_t>::max();
 
-void check(const Tensor& weight, int64_t keep, const std::optional<Tensor>& hint) {
+void check_select(const Tensor& weight, int64_t keep, const std::optional<Tensor>& hint) {
   check_floating("select", "weight", weight);
   const auto sizes = weight.sym_sizes();
   TORCH_CHECK(sizes.size() == 2 || (sizes.size() == 4 && sizes[2] == 1 && sizes[3] == 1),
@@ -128,7 +128,7 @@ SelectOutputs select_autograd(const Tensor& weight, int64_t keep,
 }  // namespace
 
 Selection allocate_select(const Tensor& weight, int64_t keep, const std::optional<Tensor>& hint) {
-  check(weight, keep, hint);
+  check_select(weight, keep, hint);
   const auto sizes = weight.sym_sizes();
   const auto indices = weight.options().dtype(at::kInt);
   return {at::empty_symint({sizes[0] + 1}, indices),

@@ -168,18 +168,19 @@ struct SparsePointwiseBackward : torch::autograd::Function<SparsePointwiseBackwa
   }
 };
 
-Tensor forward_autograd(const Tensor& input, const Tensor& values, const Bias& bias,
-                        const Tensor& row_offsets, const Tensor& columns,
-                        const Tensor& column_offsets, const Tensor& rows, const Tensor& order,
-                        std::string_view execution) {
+Tensor sparse_forward_autograd(const Tensor& input, const Tensor& values, const Bias& bias,
+                               const Tensor& row_offsets, const Tensor& columns,
+                               const Tensor& column_offsets, const Tensor& rows,
+                               const Tensor& order, std::string_view execution) {
   return SparsePointwise::apply(
       input, values, bias, Structure{row_offsets, columns, column_offsets, rows, order}, execution);
 }
 
-Gradients backward_autograd(const Tensor& grad_output, const Tensor& input, const Tensor& values,
-                            const Tensor& row_offsets, const Tensor& columns,
-                            const Tensor& column_offsets, const Tensor& rows, const Tensor& order,
-                            bool to_input, bool to_values, std::string_view execution) {
+Gradients sparse_backward_autograd(const Tensor& grad_output, const Tensor& input,
+                                   const Tensor& values, const Tensor& row_offsets,
+                                   const Tensor& columns, const Tensor& column_offsets,
+                                   const Tensor& rows, const Tensor& order, bool to_input,
+                                   bool to_values, std::string_view execution) {
   const auto grads = SparsePointwiseBackward::apply(
       grad_output, input, values, Structure{row_offsets, columns, column_offsets, rows, order},
       to_input, to_values, execution);
@@ -216,8 +217,8 @@ TORCH_LIBRARY_IMPL(rewire, CompositeExplicitAutograd, m) {
   m.impl("sparse_pointwise_backward", backward_any);
 }
 TORCH_LIBRARY_IMPL(rewire, Autograd, m) {
-  m.impl("sparse_pointwise", forward_autograd);
-  m.impl("sparse_pointwise_backward", backward_autograd);
+  m.impl("sparse_pointwise", sparse_forward_autograd);
+  m.impl("sparse_pointwise_backward", sparse_backward_autograd);
 }
 
 }  // namespace rewire::ops

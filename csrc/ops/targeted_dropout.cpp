@@ -153,8 +153,8 @@ Tensor targeted_dropout_autograd(const Tensor& weight, int64_t candidates, bool 
   return TargetedDropout::apply(weight, candidates, per_row, draws, drop_rate, keep_sign);
 }
 
-Tensor backward_autograd(const Tensor& grad_output, const Tensor& weight, const Tensor& mask,
-                         bool keep_sign) {
+Tensor dropout_backward_autograd(const Tensor& grad_output, const Tensor& weight,
+                                 const Tensor& mask, bool keep_sign) {
   return TargetedDropoutBackward::apply(grad_output, weight, mask, keep_sign);
 }
 
@@ -189,7 +189,7 @@ TORCH_LIBRARY_IMPL(rewire, CompositeExplicitAutograd, m) {
 TORCH_LIBRARY_IMPL(rewire, Autograd, m) {
   m.impl("targeted_dropout", targeted_dropout_autograd);
   m.impl("targeted_dropout_mask", mask_autograd);
-  m.impl("targeted_dropout_backward", backward_autograd);
+  m.impl("targeted_dropout_backward", dropout_backward_autograd);
 }
 
 }  // namespace rewire::ops

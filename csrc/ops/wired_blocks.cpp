@@ -138,12 +138,13 @@ struct Blocks : torch::autograd::Function<Blocks> {
   }
 };
 
-Outputs forward_autograd(const Tensor& input, const Tensor& weight, at::TensorList structure,
-                         const Tensor& depthwise, const Tensor& norm_weight,
-                         const Tensor& norm_bias, const Given& mean, const Given& variance,
-                         at::IntArrayRef ends, at::IntArrayRef targets, std::string_view norm,
-                         double eps, std::string_view gradient, std::string_view execution,
-                         const Given& gradient_rates, int64_t entry_stride, bool keep_state) {
+Outputs blocks_forward_autograd(const Tensor& input, const Tensor& weight, at::TensorList structure,
+                                const Tensor& depthwise, const Tensor& norm_weight,
+                                const Tensor& norm_bias, const Given& mean, const Given& variance,
+                                at::IntArrayRef ends, at::IntArrayRef targets,
+                                std::string_view norm, double eps, std::string_view gradient,
+                                std::string_view execution, const Given& gradient_rates,
+                                int64_t entry_stride, bool keep_state) {
   if (!keep_state) {
     for (const Tensor& tensor : {input, weight, depthwise, norm_weight, norm_bias}) {
       TORCH_CHECK(!at::GradMode::is_enabled() || !tensor.requires_grad(), kWiredBlocks,
@@ -177,13 +178,14 @@ struct BlocksBackward : torch::autograd::Function<BlocksBackward> {
   }
 };
 
-Gradients backward_autograd(const Tensor& grad_output, const Tensor& weight,
-                            at::TensorList structure, const Tensor& depthwise,
-                            const Tensor& norm_weight, const Tensor& norm_bias, const Tensor& mean,
-                            const Tensor& variance, const Tensor& state, const Tensor& input,
-                            at::IntArrayRef ends, at::IntArrayRef targets, std::string_view norm,
-                            double eps, std::string_view gradient, std::string_view execution,
-                            const Given& gradient_rates, int64_t entry_stride) {
+Gradients blocks_backward_autograd(const Tensor& grad_output, const Tensor& weight,
+                                   at::TensorList structure, const Tensor& depthwise,
+                                   const Tensor& norm_weight, const Tensor& norm_bias,
+                                   const Tensor& mean, const Tensor& variance, const Tensor& state,
+                                   const Tensor& input, at::IntArrayRef ends,
+                                   at::IntArrayRef targets, std::string_view norm, double eps,
+                                   std::string_view gradient, std::string_view execution,
+                                   const Given& gradient_rates, int64_t entry_stride) {
   const auto grads = BlocksBackward::apply(
       grad_output, weight, structure, depthwise, norm_weight, norm_bias, mean, variance, state,
       input, ends, targets, norm, eps, gradient, execution, gradient_rates, entry_stride);
@@ -212,8 +214,8 @@ TORCH_LIBRARY_IMPL(rewire, Meta, m) {
   m.impl("wired_blocks_backward", backward_meta);
 }
 TORCH_LIBRARY_IMPL(rewire, Autograd, m) {
-  m.impl("wired_blocks", forward_autograd);
-  m.impl("wired_blocks_backward", backward_autograd);
+  m.impl("wired_blocks", blocks_forward_autograd);
+  m.impl("wired_blocks_backward", blocks_backward_autograd);
 }
 
 }  // namespace rewire::ops

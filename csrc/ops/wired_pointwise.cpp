@@ -77,11 +77,11 @@ struct StraightThrough : torch::autograd::Function<StraightThrough> {
   }
 };
 
-Tensor forward_autograd(const Tensor& input, const Tensor& weight, const Given& bias,
-                        const Tensor& row_offsets, const Tensor& columns,
-                        const Tensor& column_offsets, const Tensor& rows, const Tensor& order,
-                        std::string_view gradient, std::string_view execution,
-                        const Given& gradient_rates) {
+Tensor wired_forward_autograd(const Tensor& input, const Tensor& weight, const Given& bias,
+                              const Tensor& row_offsets, const Tensor& columns,
+                              const Tensor& column_offsets, const Tensor& rows, const Tensor& order,
+                              std::string_view gradient, std::string_view execution,
+                              const Given& gradient_rates) {
   if (gradient == "kept") {
     return forward_any(input, weight, bias, row_offsets, columns, column_offsets, rows, order,
                        gradient, execution, gradient_rates);
@@ -102,6 +102,6 @@ Tensor wired_pointwise(const Tensor& input, const Tensor& weight, const Given& b
 }
 
 TORCH_LIBRARY_IMPL(rewire, CompositeExplicitAutograd, m) { m.impl("wired_pointwise", forward_any); }
-TORCH_LIBRARY_IMPL(rewire, Autograd, m) { m.impl("wired_pointwise", forward_autograd); }
+TORCH_LIBRARY_IMPL(rewire, Autograd, m) { m.impl("wired_pointwise", wired_forward_autograd); }
 
 }  // namespace rewire::ops

@@ -17,7 +17,7 @@ using namespace rewire::kernels;
 
 std::vector<int64_t> targets() {
   std::vector<int64_t> found;
-  const int64_t supported = hwy::SupportedTargets();
+  const int64_t supported = hwy::SupportedTargets() & HWY_TARGETS;  // compiled, too
   for (int64_t rest = supported; rest != 0; rest &= rest - 1) found.push_back(rest & -rest);
   return found;
 }
