@@ -18,6 +18,8 @@ absolute = $(if $(filter /%,$(firstword $(1))),$(1),$(CURDIR)/$(1))
 PYTHON := $(or $(if $(findstring /,$(TORCH)),$(call absolute,$(TORCH)),$(TORCH)),$(if $(VIRTUAL_ENV),$(VIRTUAL_ENV)/bin/python,$(CURDIR)/.venv/bin/python))
 CONFIGURE = -DREWIRE_PYTHON="$(PYTHON)" -DREWIRE_APPS=$(REWIRE_APPS) -DREWIRE_CUDA=$(CUDA) \
   -DREWIRE_WERROR=$(if $(CI),ON,OFF) $(CMAKE_OPTIONS)
+# Files of Python tests side by side, where that Python has pytest-xdist.
+side_by_side = $(shell "$(PYTHON)" -c "import xdist" 2> /dev/null && echo '-n $(JOBS) --dist loadfile')
 export TORCH TORCH_VERSION CUDA REWIRE_APPS PYTHON
 
 .PHONY: help quickstart test bench configure build sanitize sanitize-threads fuzz matrix deps clean
@@ -42,7 +44,7 @@ quickstart: build
 test: build
 	ctest --test-dir "$(BUILD)" --output-on-failure -j $(JOBS)
 	OMP_WAIT_POLICY=passive REWIRE_BUILD="$(call absolute,$(BUILD))" REWIRE_LIBRARY="$(call absolute,$(BUILD))/librewire.so" \
-	  "$(PYTHON)" -m pytest -q $(if $(filter OFF,$(REWIRE_APPS)),tests/python,tests)
+	  "$(PYTHON)" -m pytest -q $(side_by_side) $(if $(filter OFF,$(REWIRE_APPS)),tests/python,tests)
 
 bench: build
 	"$(BUILD)/apps/bench/select_bench"
