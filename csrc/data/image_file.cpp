@@ -71,10 +71,17 @@ void put_row(std::span<const uint8_t> interleaved, int64_t stride, int64_t y, Im
   }
 }
 
+bool is_png(std::string_view bytes) { return bytes.starts_with("\x89PNG"); }
+bool is_jpeg(std::string_view bytes) { return bytes.starts_with("\xFF\xD8"); }
+
+bool is_decoded(std::string_view first_bytes) {
+  return is_png(first_bytes) || is_jpeg(first_bytes);
+}
+
 Image decode_image(std::string_view bytes, const std::string& name) {
   try {
-    if (bytes.starts_with("\x89PNG")) return decode_png(bytes);
-    if (bytes.starts_with("\xFF\xD8")) return decode_jpeg(bytes);
+    if (is_png(bytes)) return decode_png(bytes);
+    if (is_jpeg(bytes)) return decode_jpeg(bytes);
   } catch (const std::runtime_error& error) {
     throw DataError(fmt::format("{}: {}", name, error.what()));
   }

@@ -25,6 +25,10 @@ Image read_image(const std::filesystem::path& path);
 // The same for the bytes of a file; `name` stands in for the path.
 Image decode_image(std::string_view bytes, const std::string& name);
 
+// Whether a file that begins with these bytes, kFormatBytes of them, says that it is PNG or JPEG.
+constexpr size_t kFormatBytes = 4;
+bool is_decoded(std::string_view first_bytes);
+
 // A PNG file of width x height pixels; rgb[3 * (y * width + x)] as in graph::Picture.
 // Throws std::invalid_argument where rgb is not of 3 * width * height bytes or that is 0.
 std::string encode_png(int width, int height, std::span<const uint8_t> rgb);

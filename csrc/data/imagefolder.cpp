@@ -7,8 +7,10 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <fstream>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 
 #include "data/dataset.h"
@@ -20,18 +22,23 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr std::array kRead = {".jpg", ".jpeg", ".png"};  // endings of what is decoded here
+constexpr std::array kOthers = {".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"};
+
 constexpr int kMaxDepth = 16;  // of folders in a class's folder: a link may lead in a circle
 constexpr const char* kLayout =
     "an image folder holds train/<class>/<image> and val/<class>/<image>";
 
+bool ends_in_one_of(const fs::path& file, std::span<const char* const> endings) {
+  std::string ending = file.extension().string();
+  for (char& c : ending) c = c >= 'A' && c <= 'Z' ? char(c - 'A' + 'a') : c;
+  return std::find(endings.begin(), endings.end(), ending) != endings.end();
+}
+
 // Files that torchvision takes for images, by their names; the others are left alone. What a file
 // holds, its content says.
 bool is_image_name(const fs::path& file) {
-  constexpr std::array kEndings = {".jpg", ".jpeg", ".png",  ".ppm", ".bmp",
-                                   ".pgm", ".tif",  ".tiff", ".webp"};
-  std::string ending = file.extension().string();
-  for (char& c : ending) c = c >= 'A' && c <= 'Z' ? char(c - 'A' + 'a') : c;
-  return std::find(kEndings.begin(), kEndings.end(), ending) != kEndings.end();
+  return ends_in_one_of(file, kRead) || ends_in_one_of(file, kOthers);
 }
 
 // Entries of a folder, the names of folders (links to such too) and of others apart, both sorted.
@@ -114,10 +121,15 @@ void find_images(const fs::path& folder, int depth, Found& found) {
 }
 
 // Found before the first step, where nothing is skipped: links that lead nowhere, files that may
-// not be read.
+// not be read, and those whose names say another format, if they are of one.
 void check_readable(const std::string& file) {
-  if (::access(file.c_str(), R_OK) == 0) return;
-  throw DataError(fmt::format("{}: {}", file, std::strerror(errno)));
+  if (::access(file.c_str(), R_OK) != 0) {
+    throw DataError(fmt::format("{}: {}", file, std::strerror(errno)));
+  }
+  if (ends_in_one_of(file, kRead)) return;
+  std::string first(kFormatBytes, '\0');
+  std::ifstream(file, std::ios::binary).read(first.data(), std::streamsize(first.size()));
+  if (!is_decoded(first)) throw DataError(file + ": neither PNG nor JPEG");
 }
 
 }  // namespace

@@ -71,6 +71,18 @@ TEST(ImageFolder, FindsImagesInTorchvisionsOrder) {
   EXPECT_EQ(dataset.spec.resize, 28);
 }
 
+TEST(ImageFolder, RefusesAnotherFormatBeforeTheFirstStep) {
+  const TempFolder folder;
+  folder.write("images/train/a/0.png", pixel(1));
+  folder.write("images/train/a/1.bmp", "BM is no format that is read here");
+  Description description = folder_of(1);
+  EXPECT_THAT(refused(description, folder, Split::train), HasSubstr("1.bmp: neither PNG nor JPEG"));
+  description.on_bad_image = "skip";
+  EXPECT_EQ(open(description, folder.path(), Split::train).size(), 2);
+  folder.write("images/train/a/1.bmp", pixel(2));  // under a wrong name
+  EXPECT_THAT(values(open(folder_of(1), folder.path(), Split::train)), ElementsAre(1, 2));
+}
+
 TEST(ImageFolder, ReadsEveryGuiseAsPillowDoes) {
   const test::Golden golden = test::load_golden("images");
   int64_t compared = 0;
