@@ -3,7 +3,7 @@
 The peers are torch's there: cuBLAS for dense products, cuSPARSE for those of CSR.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 
@@ -45,15 +45,20 @@ def cases(full: bool) -> Iterator[Case]:
     yield _case("G4", "static batch=512", "static classifier, 32x32", build)
 
 
-def _case(goal: str, name: str, shape: str, build: partial) -> Case:
-    def with_goals_of_here() -> Contest:
-        contest = build()
-        peers = [
-            replace(peer, goal=goal, target=target, moonshot=moonshot)
-            for peer in contest.peers
-            if (peer.goal, peer.against) in GOALS
-            for goal, target, moonshot in [GOALS[peer.goal, peer.against]]
-        ]
-        return replace(contest, peers=peers)
+def _case(goal: str, name: str, shape: str, build: Callable[[], Contest]) -> Case:
+    return Case((goal,), name, shape, partial(with_goals, goal, build))
 
-    return Case((goal,), name, shape, with_goals_of_here)
+
+def with_goals(goal: str, build: Callable[[], Contest]) -> Contest:
+    """A contest made for the CPU with the peers that it has on a GPU, and with what is wanted there."""
+    contest = build()
+    wanted = {
+        (peer.goal, peer.against): peer
+        for peer in contest.peers
+        if GOALS.get((peer.goal, peer.against), ("",))[0] == goal
+    }
+    peers = [
+        replace(peer, goal=goal, target=GOALS[key][1], moonshot=GOALS[key][2])
+        for key, peer in wanted.items()
+    ]
+    return replace(contest, peers=peers)

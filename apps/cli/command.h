@@ -101,6 +101,6 @@ struct ExitStatus {
 // Reads an image file and gives probabilities [classes] of the module, which is on `device`, for
 // it.
 at::Tensor classify(torch::jit::Module& module, const std::filesystem::path& image,
-                    const data::Description& data, at::Device device = at::kCPU);
+                    const data::Description& data, at::Device device);
 
 }  // namespace rewire::cli

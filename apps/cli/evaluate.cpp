@@ -16,11 +16,12 @@ void evaluate(const EvaluateOptions& options) {
   const Common& common = options.common;
   const std::string& checkpoint = options.checkpoint;
   const config::Experiment experiment = common.experiment();
+  const at::Device device = common.run_device();
   const data::Dataset test = data::open(experiment.data, common.data_root(), data::Split::test);
   Loaded loaded = load_model(experiment, checkpoint);
   if (options.fast_eval) make_fast(experiment, loaded);
   auto& [model, epochs] = loaded;
-  models::move_to(model, common.run_device());
+  models::move_to(model, device);
   defer_signals();
   const train::Sums sums = train::evaluate(model, test, experiment, &stop_signal(), watcher());
   if (stop_signal()) throw ExitStatus{128 + stop_signal()};

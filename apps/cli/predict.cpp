@@ -28,10 +28,11 @@ std::string most_likely(const at::Tensor& probabilities, const data::ImageSpec& 
 
 void predict(const PredictOptions& options) {
   const config::Experiment experiment = options.common.experiment();
+  const at::Device device = options.common.run_device();
   data::ImageSpec spec = data::image_spec(experiment.data);
   spec.classes = data::class_names(experiment.data, options.common.data_root());
   models::Model model = load_model(experiment, options.checkpoint).model;
-  models::move_to(model, options.common.run_device());
+  models::move_to(model, device);
   nlohmann::ordered_json predictions = nlohmann::ordered_json::array();
   for (const std::string& image : options.images) {
     const at::Tensor probabilities = classify(model.module, image, experiment.data, model.device);

@@ -37,6 +37,9 @@ uint8_t luma(uint32_t red, uint32_t green, uint32_t blue) {
   return static_cast<uint8_t>((red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16);
 }
 
+bool is_png(std::string_view bytes) { return bytes.starts_with("\x89PNG"); }
+bool is_jpeg(std::string_view bytes) { return bytes.starts_with("\xFF\xD8"); }
+
 }  // namespace
 
 Image with_channels(Image image, int64_t channels) {
@@ -71,10 +74,7 @@ void put_row(std::span<const uint8_t> interleaved, int64_t stride, int64_t y, Im
   }
 }
 
-bool is_png(std::string_view bytes) { return bytes.starts_with("\x89PNG"); }
-bool is_jpeg(std::string_view bytes) { return bytes.starts_with("\xFF\xD8"); }
-
-bool is_decoded(std::string_view first_bytes) {
+bool is_png_or_jpeg(std::string_view first_bytes) {
   return is_png(first_bytes) || is_jpeg(first_bytes);
 }
 

@@ -25,9 +25,9 @@ Image read_image(const std::filesystem::path& path);
 // The same for the bytes of a file; `name` stands in for the path.
 Image decode_image(std::string_view bytes, const std::string& name);
 
-// Whether a file that begins with these bytes, kFormatBytes of them, says that it is PNG or JPEG.
+// What a file is, by its first kFormatBytes bytes.
 constexpr size_t kFormatBytes = 4;
-bool is_decoded(std::string_view first_bytes);
+bool is_png_or_jpeg(std::string_view first_bytes);
 
 // A PNG file of width x height pixels; rgb[3 * (y * width + x)] as in graph::Picture.
 // Throws std::invalid_argument where rgb is not of 3 * width * height bytes or that is 0.

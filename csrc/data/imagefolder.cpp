@@ -121,7 +121,7 @@ void find_images(const fs::path& folder, int depth, Found& found) {
 }
 
 // Found before the first step, where nothing is skipped: links that lead nowhere, files that may
-// not be read, and those whose names say another format, if they are of one.
+// not be read, and files named as of another format that are neither PNG nor JPEG.
 void check_readable(const std::string& file) {
   if (::access(file.c_str(), R_OK) != 0) {
     throw DataError(fmt::format("{}: {}", file, std::strerror(errno)));
@@ -129,7 +129,7 @@ void check_readable(const std::string& file) {
   if (ends_in_one_of(file, kRead)) return;
   std::string first(kFormatBytes, '\0');
   std::ifstream(file, std::ios::binary).read(first.data(), std::streamsize(first.size()));
-  if (!is_decoded(first)) throw DataError(file + ": neither PNG nor JPEG");
+  if (!is_png_or_jpeg(first)) throw DataError(file + ": neither PNG nor JPEG");
 }
 
 }  // namespace

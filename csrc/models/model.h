@@ -45,7 +45,7 @@ struct Model {
 // A network for images of `spec`, freshly initialised; the same seed gives the same weights.
 Model build(const Description& description, const data::ImageSpec& spec, int64_t seed);
 
-// Moves the module's tensors; an optimiser that has them keeps them.
+// Moves the module's tensors: before an optimiser has them, whose state would stay.
 void move_to(Model& model, at::Device device);
 
 // How the wired layers are computed: `auto`, `sparse` or `dense`, as in the ops.

@@ -51,13 +51,13 @@ at::Device device_named(const std::string& name) {
     throw ConfigError("--device " + name +
                       ": this rewire was built without CUDA kernels; build it with CUDA=on");
   }
-  const int gpus = ops::load_gpu() ? int(torch::cuda::device_count()) : 0;
+  const std::string problem = ops::load_gpu();
+  const int gpus = problem.empty() ? int(torch::cuda::device_count()) : 0;
   if (*number >= gpus) {
     if (name == "auto") return at::kCPU;
-    throw ConfigError(
-        fmt::format("--device {}: {}", name,
-                    gpus == 0 ? "no GPU that torch can use here"
-                              : fmt::format("expected a number below {}, of the GPUs here", gpus)));
+    throw ConfigError(fmt::format(
+        "--device {}: {}", name,
+        gpus == 0 ? problem : fmt::format("expected a number below {}, of the GPUs here", gpus)));
   }
   be_deterministic();
   return at::Device(at::kCUDA, at::DeviceIndex(*number));

@@ -57,7 +57,7 @@ struct RunResult {
 };
 
 // Trains `experiment` in options.output, going on from a checkpoint there where options.resume says
-// so. The same experiment gives the same bits at equal device and threads, however often it was
+// so. On the CPU, the same experiment gives the same bits at equal threads, however often it was
 // interrupted and whatever data.workers is. Throws ConfigError, DataError, CheckpointError and
 // NumberError (a loss, a weight or an input that is not finite; the last checkpoint is kept).
 RunResult run(const config::Experiment& experiment, const RunOptions& options);

@@ -132,7 +132,7 @@ __global__ void __launch_bounds__(kChunkThreads)
 }
 
 // Few edges a chunk, so that many warps work; but no larger a table of counts than a few times the
-// edges or columns, and no more rows of it than a thread may walk down.
+// edges or columns, and no more rows of it than a group of chunks can walk down in its time.
 Chunks chunks_of(int64_t num_edges, int64_t num_columns) {
   constexpr int64_t kShortest = 256;
   constexpr int64_t kLargestTable = 4;

@@ -172,8 +172,9 @@ __device__ Several<kCount, Entry> read(const Entry* staged) {
 
 template <typename T, int kColumns>
 __global__ void __launch_bounds__(kMostThreads, 1)
-    multiply(Edges<T> edges, const Range* ranges, Maps maps, int64_t shares, const T* source,
-             const T* bias, bool accumulate, T* out) {
+    multiply(Edges<T> edges, const Range* __restrict__ ranges, Maps maps, int64_t shares,
+             const T* __restrict__ source, const T* __restrict__ bias, bool accumulate,
+             T* __restrict__ out) {
   auto* const staged = shared<Staged<T>>().edges[warp()];
   const Place place = place_of<kColumns>(maps, blockIdx.x / shares);
   const T* const from = source + place.image * edges.num_sources * maps.places + place.column;
@@ -255,9 +256,8 @@ __global__ void __launch_bounds__(kMostThreads, 1)
     const T* const from = source + place.image * edges.num_sources * maps.places + place.column;
     EdgeStream<T, false> stream(edges, ranges, blockIdx.x % target_shares, target_shares);
     for (; stream.has_target(); stream.next_target()) {
-      Columns<T, kColumns> own = columns_at<T, kColumns>(
+      const auto own = columns_at<T, kColumns>(
           grad + (place.image * edges.num_targets + stream.target()) * maps.places + place.column);
-      for (T& value : own.of) value = place.inside ? value : T{0};
       for (bool more = true; more;) {
         staged[lane()] = stream.take(more).source;
         __syncwarp();
@@ -270,6 +270,7 @@ __global__ void __launch_bounds__(kMostThreads, 1)
             summands[i] = own.of[0] * columns.of[0];
 #pragma unroll
             for (int k = 1; k < kColumns; ++k) summands[i] += own.of[k] * columns.of[k];
+            if (!place.inside) summands[i] = T{0};
           }
           const T sum = sum_of_edge(summands);
           constexpr int kLanes = kWarp / kTogether;  // that have a sum

@@ -23,8 +23,9 @@ struct Edges {
   const T* values = nullptr;
 };
 
-// How maps [batch, channels, places] lie: contiguous. Neighbouring lanes take neighbouring places,
-// so that maps of fewer than 32 places waste lanes: their caller lays them out otherwise.
+// How maps [batch, channels, places] lie: contiguous. Neighbouring lanes take neighbouring places:
+// where maps have few, what a warp reads lies in many pieces, and their caller lays them out
+// otherwise.
 struct Maps {
   int64_t batch = 0;
   int64_t places = 0;
@@ -38,7 +39,8 @@ void sparse_product(const Edges<T>& edges, const Maps& maps, const T* source, co
                     bool accumulate, T* out, const Stream& stream);
 
 // grad_values[e] = sum over n and p of grad[n, t, p] source[n, source of e, p] for the edges e of
-// the rectangle, in an order that does not depend on the device. num_edges: of the whole matrix.
+// the rectangle, in an order that depends on the sizes and on how source and grad are aligned, not
+// on the device. num_edges: of the whole matrix.
 template <typename T>
 void sparse_product_grad_edges(const Edges<T>& edges, int64_t num_edges, const Maps& maps,
                                const T* source, const T* grad, T* grad_values,

@@ -77,8 +77,12 @@ class Program:
         self.folder = folder
         self.config = folder / "small.yaml"
         self.config.write_text(SMALL)
-        # Waiting threads sleep: tests share the machine.
-        self.environment = os.environ | {"OMP_WAIT_POLICY": "passive", "OMP_NUM_THREADS": "1"}
+        # Waiting threads sleep: tests share the machine. On the CPU where there is a GPU, too.
+        self.environment = os.environ | {
+            "OMP_WAIT_POLICY": "passive",
+            "OMP_NUM_THREADS": "1",
+            "CUDA_VISIBLE_DEVICES": "",
+        }
         self.environment.pop("REWIRE_DATA", None)
         self.launched = []
 

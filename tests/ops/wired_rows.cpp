@@ -21,7 +21,7 @@ struct Shape {
 };
 
 // Maps of whole tiles, of parts, of a place each; more columns than a tile and fewer; more channels
-// than a panel or a block, and columns than a share; none of anything.
+// than a panel or a block, and columns than a share or all shares; none of anything.
 const std::vector<Shape> kShapes = {{"a few", 3, 7, 5, 12, {2, 2}},
                                     {"one of each", 1, 1, 1, 1, {1}},
                                     {"no images", 0, 4, 5, 6, {3}},
@@ -37,7 +37,8 @@ const std::vector<Shape> kShapes = {{"a few", 3, 7, 5, 12, {2, 2}},
                                     {"lines", 70, 5, 6, 9, {}},
                                     {"several panels", 3, 300, 20, 900, {3}, true},
                                     {"several blocks", 4, 3, 516, 700, {8, 8}, true},
-                                    {"many lines", 300, 5, 6, 9, {}, true}};
+                                    {"many lines", 300, 5, 6, 9, {}, true},
+                                    {"many columns", 1, 2, 2, 3, {8451}, true}};
 
 Selection edges_of(const Shape& shape) {
   const Tensor weight = drawn({shape.out, shape.in}, 2);

@@ -6,6 +6,7 @@ from functools import partial
 from xml.etree import ElementTree
 
 import cases_auto
+import cases_cuda
 import cases_forward
 import cases_loader
 import cases_select
@@ -39,6 +40,17 @@ def test_cases_have_the_words_that_scripts_read():
     for full in (False, True):
         named = {(goal, case.name) for case in run.cases(None, full) for goal in case.goals}
         assert named >= {(goal, name) for goal, names in WORDS.items() for name in names}
+
+
+def test_peers_on_a_gpu_are_those_of_its_goals():
+    small = (12, 16, 3, 4)
+    for goal, build in {
+        "G1": partial(cases_forward.build, 12, 16, 0.3, 3, 4),
+        "G3": partial(cases_select.build, 16, 24, "cold"),
+    }.items():
+        peers = cases_cuda.with_goals(goal, build).peers
+        assert len(peers) == 2 and {peer.goal for peer in peers} == {goal}
+    assert len(cases_cuda.with_goals("G1", partial(cases_training.build, "all", 0.3, small)).peers) == 1
 
 
 def test_only_some_goals():

@@ -165,6 +165,9 @@ void expect_derivative(const Op& op, const Values& arguments) {
   }
 }
 
+// Asked before any test lets LibTorch find that there is none.
+const std::string kNoGpu = ops::load_gpu();
+
 }  // namespace
 
 void PrintTo(const Op& op, std::ostream* out) { *out << op.name; }
@@ -327,7 +330,7 @@ void check_emulated_cuda(const Op& op) {
 
 void check_cuda(const Op& op) {
   if (!REWIRE_WITH_CUDA) GTEST_SKIP() << "built without CUDA kernels";
-  if (!ops::load_gpu()) GTEST_SKIP() << "no GPU";
+  if (!kNoGpu.empty()) GTEST_SKIP() << kNoGpu;
   for_each_sample_and_dtype(op, [&](const Values& arguments) {
     const Values expected = call(op, arguments);
     const Values on_gpu = to(arguments, at::Device(at::kCUDA));

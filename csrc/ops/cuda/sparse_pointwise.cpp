@@ -24,8 +24,8 @@ bool is_sparse(std::string_view execution, const Structure& s, const Tensor& inp
          Execution::kSparse;
 }
 
-// Maps in which lanes find neighbouring places: [batch, channels, places], or, where maps are
-// smaller than a warp, [1, channels, batch * places].
+// Maps in which lanes find neighbouring places: [batch, channels, places], or, where those are
+// fewer than the lanes of a warp, [1, channels, batch * places].
 constexpr int64_t kWarp = 32;
 
 Tensor laid_out(const Tensor& tensor) {
