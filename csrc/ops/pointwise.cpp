@@ -109,7 +109,10 @@ Tensor grad_of_bias(const Tensor& grad_output) {
 }
 
 Tensor grad_of_candidates(const Tensor& grad_output, const Tensor& input) {
-  const auto by_channel = [](const Tensor& tensor) { return tensor.transpose(0, 1).flatten(1); };
+  // Contiguous: how a product sums depends on the layout.
+  const auto by_channel = [](const Tensor& tensor) {
+    return tensor.transpose(0, 1).flatten(1).contiguous();
+  };
   const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
   return at::matmul(by_channel(grad_output), by_channel(input).t());
 }
