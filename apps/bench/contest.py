@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-import machine
 import memory
 import timing
 
@@ -126,9 +125,7 @@ def rows(case: Case, seconds: float) -> Iterator[dict[str, object]]:
 
     calls = {"ours": contest.ours.run} | {key: way.run for key, way in ways.items()}
     times = timing.interleave(
-        calls | {("apart", name): call for name, call in contest.apart.items()},
-        seconds,
-        machine.seconds,
+        calls | {("apart", name): call for name, call in contest.apart.items()}, seconds
     )
     for peer in contest.peers:
         best = min(((peer.against, name) for name in peer.ways), key=lambda key: times[key].ms)

@@ -44,13 +44,6 @@ def plain_executor() -> None:
     torch._C._jit_set_texpr_fuser_enabled(False)
 
 
-def seconds() -> float:
-    """The clock, read when the device has done what it was given."""
-    if torch.get_default_device().type == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter()
-
-
 def describe() -> dict[str, object]:
     """The machine object of bench.json."""
     return {
@@ -128,7 +121,7 @@ def _commit() -> str | None:
 
 def _best_seconds(call: Callable[[], object]) -> float:
     """The fastest of the rounds: a peak is what the machine can do, not what it mostly does."""
-    return min(timing.interleave({"": call}, 1, seconds)[""].seconds)
+    return min(timing.interleave({"": call}, seconds=1)[""].seconds)
 
 
 def _sgemm_gflops(size: int = 3072) -> float:

@@ -11,11 +11,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import median
 
+import torch
+
 SPREAD_LIMIT = 0.10  # a ratio counts below it
 SPREAD_ENOUGH = 0.03  # no more rounds are taken below it
 MIN_ROUNDS = 6
 MAX_ROUNDS = 60
 SAMPLE_SECONDS = 0.02  # a sample repeats a short call for about so long
+
+
+def device_clock() -> float:
+    """Seconds since some moment, read when the device has done what it was given."""
+    if torch.get_default_device().type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 @dataclass(frozen=True)
@@ -49,7 +58,7 @@ def pair_spread(theirs: Timing, ours: Timing) -> float:
 def interleave(
     calls: Mapping[str, Callable[[], object]],
     seconds: float = 10,
-    clock: Callable[[], float] = time.perf_counter,
+    clock: Callable[[], float] = device_clock,
 ) -> dict[str, Timing]:
     """Time calls in turns.
 
