@@ -51,12 +51,13 @@ def test_their_training_is_the_published_one(rewire):
         assert f" {line}\n" in text, line
 
 
-# One of each structure, of the least depth, on images as small as can be.
+# One of each structure, of the least depth. On smaller images the norms of the last stage, over one place
+# of two images, divide by almost nothing, and rounding decides whether weights stay finite.
 @pytest.mark.parametrize("name", ["dense", "allsparse10", "ignorefirst10", "tdsparse10"])
 def test_trains_two_steps_and_evaluates(rewire, name):
     images.make(rewire.path("data", "imagenet"), classes=2, train=9, val=3)
     small = {
-        "data__classes": 2, "data__image_size": 32, "data__val_resize": 36, "data__workers": 2,
+        "data__classes": 2, "data__image_size": 64, "data__val_resize": 72, "data__workers": 2,
         "training__epochs": 1, "training__batch_size": 2, "training__accumulate": 2, "model__depth": 18,
     }  # fmt: skip
     config = CONFIGS / f"resnet50-{name}.yaml"
