@@ -89,7 +89,7 @@ Tensor summable(const Tensor& tensor) {
 Tensor in_maps(const Tensor& tensor) {
   int64_t places = 1;
   for (const int64_t size : tensor.sizes().slice(2)) places *= size;
-  return tensor.reshape({tensor.size(0), tensor.size(1), places});
+  return tensor.reshape({tensor.size(0), tensor.size(1), places}).contiguous();
 }
 
 Tensor maps_of(const Tensor& tensor) { return in_maps(summable(tensor)); }
@@ -109,7 +109,7 @@ Tensor grad_of_bias(const Tensor& grad_output) {
 }
 
 Tensor grad_of_candidates(const Tensor& grad_output, const Tensor& input) {
-  // Contiguous: how a product sums depends on the layout.
+  // Contiguous, as maps are.
   const auto by_channel = [](const Tensor& tensor) {
     return tensor.transpose(0, 1).flatten(1).contiguous();
   };

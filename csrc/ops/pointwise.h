@@ -37,7 +37,7 @@ void check_candidates(const char* op, const at::Tensor& weight, const at::Tensor
 // [batch, out, *places]
 std::vector<c10::SymInt> output_sizes(const at::Tensor& input, const Structure& structure);
 
-// As [batch, channels, places].
+// As [batch, channels, places], contiguous: how torch's products sum depends on the layout.
 at::Tensor in_maps(const at::Tensor& tensor);
 // Contiguous, in the dtype that the CPU's products sum in: half types in float32. maps_of: in maps.
 at::Tensor summable(const at::Tensor& tensor);
