@@ -15,8 +15,7 @@ void Sums::add(double loss, const at::Tensor& logits, const at::Tensor& labels) 
   loss_ += loss * double(batch);
   images_ += batch;
   const int64_t widest = std::min(classes, *std::max_element(topk_.begin(), topk_.end()));
-  const at::Tensor hits =
-      std::get<1>(logits.topk(widest, 1)) == labels.to(logits.device()).unsqueeze(1);
+  const at::Tensor hits = std::get<1>(logits.topk(widest, 1)).cpu() == labels.unsqueeze(1);
   for (size_t i = 0; i < topk_.size(); ++i) {
     hits_[i] += hits.narrow(1, 0, std::min(topk_[i], classes)).sum().item<int64_t>();
   }
