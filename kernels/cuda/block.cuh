@@ -13,6 +13,9 @@ __device__ inline int lane() { return threadIdx.x % kWarp; }
 __device__ inline int warp() { return threadIdx.x / kWarp; }
 __device__ inline int warps() { return blockDim.x / kWarp; }  // of the block
 
+// How many blocks of so many take `count`.
+constexpr int64_t blocks_of(int64_t count, int64_t block) { return (count + block - 1) / block; }
+
 // The lanes below one's own, as a mask.
 __device__ inline uint32_t lanes_below() { return (1u << lane()) - 1; }
 

@@ -139,10 +139,10 @@ Chunks chunks_of(int64_t num_edges, int64_t num_columns) {
   constexpr int64_t kMostChunks = 1024;
   const int64_t most =
       std::min(kMostChunks, kLargestTable * std::max(num_edges, num_columns) / num_columns);
-  const int64_t length = std::max(kShortest, (num_edges + most - 1) / most);
+  const int64_t length = std::max(kShortest, blocks_of(num_edges, most));
   return {.num_edges = num_edges,
           .num_columns = num_columns,
-          .num_chunks = (num_edges + length - 1) / length,
+          .num_chunks = blocks_of(num_edges, length),
           .length = length,
           .columns = nullptr,
           .edge_rows = nullptr,
@@ -151,7 +151,7 @@ Chunks chunks_of(int64_t num_edges, int64_t num_columns) {
 
 template <typename Bits>
 void write_transpose(Chunks edges, const Structure<Bits>& out, const Stream& stream) {
-  const int64_t num_tiles = (edges.num_columns + kWarp - 1) / kWarp;
+  const int64_t num_tiles = blocks_of(edges.num_columns, kWarp);
   const int64_t num_counts = edges.num_chunks * edges.num_columns;
   const size_t bytes = (num_tiles + 1) * sizeof(unsigned long long) + num_counts * sizeof(int32_t);
   auto* const states = static_cast<unsigned long long*>(stream.scratch(bytes));
@@ -160,7 +160,7 @@ void write_transpose(Chunks edges, const Structure<Bits>& out, const Stream& str
   edges.starts = reinterpret_cast<int32_t*>(states + num_tiles + 1);
 
   constexpr int64_t kChunksABlock = kChunkThreads / kWarp;
-  const int64_t chunk_blocks = (edges.num_chunks + kChunksABlock - 1) / kChunksABlock;
+  const int64_t chunk_blocks = blocks_of(edges.num_chunks, kChunksABlock);
   launch(count_columns, chunk_blocks, kChunkThreads, 0, stream.handle, edges);
   launch(start_columns, num_tiles, kStartThreads, sizeof(StartColumns), stream.handle, edges, tiles,
          out.column_offsets);

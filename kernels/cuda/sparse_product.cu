@@ -65,7 +65,7 @@ __device__ const Columns<T, kColumns>& columns_at(const T* row) {
 // A tile is as many columns as the lanes of a warp hold, counted on from image to image.
 template <int kColumns>
 constexpr int64_t tiles_of(const Maps& maps) {
-  return (maps.batch * maps.places + kColumns * kWarp - 1) / (kColumns * kWarp);
+  return blocks_of(maps.batch * maps.places, kColumns * kWarp);
 }
 
 // A lane's columns of a tile. Where there are none, it works on the first ones, and keeps nothing.
@@ -333,10 +333,8 @@ Division divide(const Edges<T>& edges, int64_t blocks) {
   const int64_t read = edges.num_sources * kWarp * kColumns * int64_t{sizeof(T)};
   return {static_cast<int>(warps * kWarp),
           std::clamp<int64_t>(std::max(kFewestBlocks / blocks, read / kFirstCache), 1,
-                              (edges.num_targets + warps - 1) / warps)};
+                              blocks_of(edges.num_targets, warps))};
 }
-
-constexpr int64_t blocks_of(int64_t count, int64_t block) { return (count + block - 1) / block; }
 
 template <typename T>
 const Range* ranges_of(const Edges<T>& edges, const Stream& stream) {

@@ -18,7 +18,7 @@ constexpr int kItems = 16;  // entries a thread of mark_strongest
 constexpr int kTile = kRankThreads * kItems;
 constexpr int64_t kMostBlocks = 1024;  // of find_cut: eight for each multiprocessor of a large GPU
 
-constexpr int64_t tiles_of(int64_t count) { return (count + kTile - 1) / kTile; }
+constexpr int64_t tiles_of(int64_t count) { return blocks_of(count, kTile); }
 
 // Device memory of a selection; zero before it starts.
 template <typename Key>
