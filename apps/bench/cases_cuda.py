@@ -13,14 +13,14 @@ import cases_static
 import cases_training
 from contest import Case, Contest
 
-# of the contests made for the CPU: (goal and peer there): goal here, ratio and moonshot
+# ratio and moonshot here, of the contests made for the CPU by goal and peer there
 GOALS = {
-    ("C1", "torch-dense"): ("G1", 2.5, 4),
-    ("C4", "torch-csr"): ("G1", 3, 5),
-    ("C5", "torch-dense"): ("G1", None, None),
-    ("C6", "sort"): ("G3", 20, 40),
-    ("C7", "topk"): ("G3", 5, 10),
-    ("C8", "published"): ("G4", 4, 8),
+    ("C1", "torch-dense"): (2.5, 4),
+    ("C4", "torch-csr"): (3, 5),
+    ("C5", "torch-dense"): (None, None),
+    ("C6", "sort"): (20, 40),
+    ("C7", "topk"): (5, 10),
+    ("C8", "published"): (4, 8),
 }
 
 PRODUCTS = [(512, 512, 512, 8), (1024, 1024, 512, 8)]  # inputs, outputs, images, side
@@ -52,13 +52,9 @@ def _case(goal: str, name: str, shape: str, build: Callable[[], Contest]) -> Cas
 def with_goals(goal: str, build: Callable[[], Contest]) -> Contest:
     """A contest made for the CPU with the peers that it has on a GPU, and with what is wanted there."""
     contest = build()
-    wanted = {
-        (peer.goal, peer.against): peer
-        for peer in contest.peers
-        if GOALS.get((peer.goal, peer.against), ("",))[0] == goal
-    }
-    peers = [
-        replace(peer, goal=goal, target=GOALS[key][1], moonshot=GOALS[key][2])
-        for key, peer in wanted.items()
-    ]
+    peers = []
+    for peer in contest.peers:
+        if (peer.goal, peer.against) in GOALS:
+            target, moonshot = GOALS[peer.goal, peer.against]
+            peers.append(replace(peer, goal=goal, target=target, moonshot=moonshot))
     return replace(contest, peers=peers)
