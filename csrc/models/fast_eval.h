@@ -17,10 +17,9 @@ struct Alive {
 };
 Alive alive_channels(const Model& model, const Wiring& wiring);
 
-// Of a model on the CPU.
-// The network of `description` in evaluation mode with the wiring that `model` has now, fixed. A
-// wired MobileNetV1 loses the channels that nothing reads; what its dead outputs add to the logits,
-// which is constant, goes to the classifier's bias: the logits are the same.
+// The network of `description` in evaluation mode with the wiring that `model`, on the CPU, has
+// now, fixed. A wired MobileNetV1 loses the channels that nothing reads; what its dead outputs add
+// to the logits, which is constant, goes to the classifier's bias: the logits are the same.
 Model fast_eval(const Model& model, const Description& description, const data::ImageSpec& spec);
 
 }  // namespace rewire::models

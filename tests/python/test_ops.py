@@ -11,7 +11,6 @@ from gpu import DEVICES, needs_gpu
 
 ops = torch.ops.rewire
 
-
 DTYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16]
 
 # Scripting is in maintenance; torch says so at each use.
