@@ -87,4 +87,23 @@ TORCH_LIBRARY(rewire, m) {
       "str gradient, str execution, Tensor? gradient_rates, int entry_stride) "
       "-> (Tensor grad_input, Tensor grad_weight, Tensor grad_depthwise, Tensor grad_norm_weight, "
       "Tensor grad_norm_bias)");
+
+  // Graphs of neurons. The structure is a list, in the order of NeuronStructure; where a graph has
+  // a cycle the levels stop, and the cycle is an output of fixed size, for its size is data.
+  m.def(
+      "neuron_levels(Tensor sources, Tensor targets, int num_neurons, Tensor inputs, "
+      "Tensor? operations=None) -> (Tensor levels, Tensor cycle)");
+  m.def(
+      "neuron_structure(Tensor sources, Tensor targets, Tensor levels, Tensor activations, "
+      "Tensor inputs, Tensor outputs) -> (Tensor neurons, Tensor activations_of, "
+      "Tensor level_offsets, Tensor row_offsets, Tensor columns, Tensor edges, "
+      "Tensor column_offsets, Tensor rows, Tensor order, Tensor outputs_of)");
+  m.def(
+      "neuron_graph(Tensor input, Tensor weight, Tensor bias, Tensor[] structure, "
+      "Tensor? mask=None, Tensor? keep=None, str gradient=\"all\", bool keep_state=True) "
+      "-> (Tensor output, Tensor state)");
+  m.def(
+      "neuron_graph_backward(Tensor grad_output, Tensor weight, Tensor[] structure, Tensor state, "
+      "Tensor? mask, str gradient, SymInt num_inputs, bool to_input, bool to_weight) "
+      "-> (Tensor grad_input, Tensor grad_weight, Tensor grad_bias)");
 }

@@ -184,4 +184,58 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> wired_blocks(
     const std::optional<at::Tensor>& gradient_rates = std::nullopt, int64_t entry_stride = 0,
     bool keep_state = true);
 
+// The levels of a graph of neurons.
+//   level(v) = 0 for inputs, else 1 + the largest level of the sources of v; 1 without sources
+// sources, targets [edges], inputs [any], int32 or int64: numbers of neurons below num_neurons.
+// operations [neurons], nullopt for none: neurons of the same id, which is not -1, wait for one
+// another, and have the level of the last. Returns levels [neurons] and a cycle [neurons], int32:
+// the neurons of one, in the order of its edges, then -1; of -1 alone where there is none. Neurons
+// that a cycle keeps waiting have the level -1. Gradient: none. O(neurons + edges), on the host.
+std::tuple<at::Tensor, at::Tensor> neuron_levels(
+    const at::Tensor& sources, const at::Tensor& targets, int64_t num_neurons,
+    const at::Tensor& inputs, const std::optional<at::Tensor>& operations = std::nullopt);
+
+// A graph of neurons in the order in which it is computed: a neuron's place in it is its position.
+// Level by level; inputs first, in their order; in a level by number, softmax neurons last. All
+// int32. The number of a neuron, and of an edge, is its place in the caller's lists.
+struct NeuronStructure {
+  at::Tensor neurons;         // [neurons] number of the neuron at each position
+  at::Tensor activations;     // [neurons] kernels::Activation, by position
+  at::Tensor level_offsets;   // [neurons + 1] positions of level l are level_offsets[l] .. [l + 1];
+                              // levels beyond the last are empty
+  at::Tensor row_offsets;     // [neurons + 1] edges into a position
+  at::Tensor columns;         // [edges] the positions of their sources, which ascend in a row
+  at::Tensor edges;           // [edges] their numbers
+  at::Tensor column_offsets;  // [neurons + 1] edges out of a position, in the transpose
+  at::Tensor rows;            // [edges] the positions of their targets, which ascend in a column
+  at::Tensor order;    // [edges] order[j] = place among the rows of the transpose's j-th edge
+  at::Tensor outputs;  // [outputs] positions
+};
+
+// levels [neurons] of neuron_levels; activations [neurons]: 0 linear, 1 relu, 2 selu, 3 leaky relu
+// of slope 0.01, 4 sigmoid, 5 softmax over the neurons of a level that have it, 6 gelu in its tanh
+// form, 7 tanh, 8 silu, 9 gelu, 10 elu, 11 softplus; outputs: any neurons. Gradient: none.
+// O(neurons + edges), on the host.
+NeuronStructure neuron_structure(const at::Tensor& sources, const at::Tensor& targets,
+                                 const at::Tensor& levels, const at::Tensor& activations,
+                                 const at::Tensor& inputs, const at::Tensor& outputs);
+
+// A directed acyclic graph of neurons, on a batch of samples.
+//   y_v = keep_v act_v(bias_v + sum over edges e from u to v of weight_e y_u),  keep_v input for
+//   inputs
+// input [batch, inputs], weight [edges], bias [neurons], whose entries for inputs are not used, all
+// of one dtype; half types are computed in float32. mask [edges], bool: the edges in use, whose
+// weights count; others count as 0, and cost nothing on the CPU. keep [batch, neurons], bool: what
+// dropout leaves; what is left is not scaled. Returns the output [batch, outputs] and the state
+// that backward needs, whose layout is not told; empty without keep_state: then there is no
+// gradient, and asking for one is an error. Gradient: to input, bias and weight: of edges not in
+// use as if they were, straight-through, with gradient `all`, else, with `kept`, 0; once. On the
+// CPU the structure is checked at every call. Bits are the same at every number of threads. Source:
+// Wortsman, Farhadi, Rastegari 2019, section 3, for the mask's gradient.
+std::tuple<at::Tensor, at::Tensor> neuron_graph(
+    const at::Tensor& input, const at::Tensor& weight, const at::Tensor& bias,
+    const NeuronStructure& structure, const std::optional<at::Tensor>& mask = std::nullopt,
+    const std::optional<at::Tensor>& keep = std::nullopt, std::string_view gradient = "all",
+    bool keep_state = true);
+
 }  // namespace rewire::ops

@@ -18,8 +18,9 @@ void refuse(const c10::OperatorHandle& op, torch::jit::Stack*) {
 bool has_cuda_kernels() { return false; }
 
 TORCH_LIBRARY_IMPL(rewire, CUDA, m) {
-  for (const char* op : {"select", "strongest_mask", "keep_strongest", "targeted_dropout_mask",
-                         "wired_blocks", "wired_blocks_backward"}) {
+  for (const char* op :
+       {"select", "strongest_mask", "keep_strongest", "targeted_dropout_mask", "wired_blocks",
+        "wired_blocks_backward", "neuron_graph", "neuron_graph_backward"}) {
     m.impl(op, torch::CppFunction::makeFromBoxedFunction<&refuse>());
   }
 }
