@@ -3,10 +3,9 @@ changes between calls."""
 
 import pytest
 import torch
+from gpu import DEVICES
 from torch._dynamo.testing import CompileCounterWithBackend
 from torch.library import opcheck
-
-from gpu import DEVICES
 
 ops = torch.ops.rewire
 
@@ -15,7 +14,9 @@ RELU, SIGMOID, SOFTMAX, TANH = 1, 4, 5, 7
 
 def structure(sources, targets, activations, inputs, outputs, device="cpu"):
     """The ten tensors that neuron_graph takes."""
-    ends = [torch.as_tensor(ends, dtype=torch.int64) for ends in (sources, targets, inputs, outputs)]
+    ends = [
+        torch.as_tensor(ends, dtype=torch.int64) for ends in (sources, targets, inputs, outputs)
+    ]
     activations = torch.tensor(activations)
     levels, cycle = ops.neuron_levels(ends[0], ends[1], len(activations), ends[2])
     assert (cycle < 0).all()
@@ -107,8 +108,9 @@ def test_compiles_once_for_structures_that_change(backend):
     torch._dynamo.reset()
     counting = CompileCounterWithBackend(backend)
     compiled = torch.compile(function, fullgraph=True, backend=counting, dynamic=True)
-    other = structure([0, 1, 2, 3, 4, 0, 1, 0], [2, 3, 3, 4, 5, 5, 5, 4], [0, 0, 1, 7, 4, 0],
-                      [0, 1], [5, 4, 2])
+    other = structure(
+        [0, 1, 2, 3, 4, 0, 1, 0], [2, 3, 3, 4, 5, 5, 5, 4], [0, 0, 1, 7, 4, 0], [0, 1], [5, 4, 2]
+    )
     for graph, batch in ((small(), 4), (other, 4), (small(), 9)):
         tensors = arguments(batch)
         results = []

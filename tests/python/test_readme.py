@@ -5,11 +5,17 @@ import io
 import re
 from pathlib import Path
 
+import pytest
+
 README = (Path(__file__).parents[2] / "README.md").read_text()
 
 
-def test_python_example_prints_what_the_readme_says():
-    block, shown = re.search(r"```python\n((?:(?!```).)*)```\n\nprints `(.*?)`", README, re.S).groups()
+EXAMPLES = re.findall(r"```python\n((?:(?!```).)*)```\n\nprints `(.*?)`", README, re.S)
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_python_example_prints_what_the_readme_says(number):
+    block, shown = EXAMPLES[number]
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
         exec(compile(block, "README.md", "exec"), {})

@@ -72,3 +72,8 @@ def _load():
 
 
 _load()
+
+from rewire import nn, optim  # noqa: E402
+from rewire.graph import Graph  # noqa: E402
+
+__all__ = ["Graph", "nn", "optim"]

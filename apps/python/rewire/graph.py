@@ -1,0 +1,258 @@
+"""Directed acyclic graphs of single neurons: which neurons there are, and who reads whom.
+
+A graph is data: `rewire.nn.NeuronGraph` computes it, and edits it while it trains.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+Name = Hashable
+Edge = tuple[Name, Name]
+
+# In the order of their codes in `torch.ops.rewire.neuron_structure`.
+ACTIVATIONS = (
+    "linear",
+    "relu",
+    "selu",
+    "leaky_relu",
+    "sigmoid",
+    "softmax",
+    "gelu_tanh",
+    "tanh",
+    "silu",
+    "gelu",
+    "elu",
+    "softplus",
+)
+
+
+def _listed(names: Iterable[Name], most: int = 10) -> str:
+    names = list(names)
+    shown = ", ".join(map(repr, names[:most]))
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+
+
+def _repeated(names: Iterable[Name]) -> list[Name]:
+    return [name for name, count in Counter(names).items() if count > 1]
+
+
+class Graph:
+    """A directed acyclic graph of neurons with ordered inputs and outputs.
+
+    Parameters
+    ----------
+    edges
+        Pairs (source, target) of names, which may be anything hashable; or an int64 tensor
+        [edges, 2], whose numbers are the names.
+    inputs, outputs
+        Names, in the order of the columns of what goes in and comes out. Neurons without edges
+        among them, or hidden ones, are named in `neurons`.
+    activation
+        Of the hidden neurons: one of `ACTIVATIONS`, or a callable on a tensor, or {name: activation},
+        where hidden neurons that are not named are "relu". Outputs are linear unless they are named.
+        "softmax" is over all neurons of one level that have it.
+    output_transform
+        None, "softmax", or a callable: of all outputs together, [..., outputs].
+    operation
+        {name: id}: neurons with the same id wait for one another, and have the same level.
+    neurons
+        Further names, and the order of all: neurons have the order of this list, then that in which
+        inputs and edges name them.
+    parallel
+        Whether several edges may connect the same two neurons, each with its own weight.
+
+    Attributes
+    ----------
+    neurons, edges
+        Names and pairs, in the order of a network's biases and weights.
+    inputs, outputs
+        Names.
+    levels
+        {name: level}: 0 for inputs, else 1 + the largest level of its sources; 1 without sources.
+
+    Raises
+    ------
+    ValueError
+        If there is a cycle, or one of the lists is empty, names a neuron twice or one that is not
+        there; if an input has incoming edges or an output outgoing ones; if an edge is there twice
+        and `parallel` is not set. Names whom it is about.
+
+    >>> graph = Graph([("x", "h"), ("x", "y"), ("h", "y")], inputs=["x"], outputs=["y"])
+    >>> graph.neurons, graph.levels["y"]
+    (('x', 'h', 'y'), 2)
+    """
+
+    def __init__(
+        self,
+        edges: Iterable[Edge] | Tensor,
+        inputs: Sequence[Name],
+        outputs: Sequence[Name],
+        activation: str | Callable | Mapping[Name, str] = "relu",
+        output_transform: str | Callable | None = None,
+        operation: Mapping[Name, int] | None = None,
+        neurons: Sequence[Name] | None = None,
+        parallel: bool = False,
+    ):
+        pairs = edges.tolist() if isinstance(edges, Tensor) else list(edges)
+        self.edges: list[Edge] = [(source, target) for source, target in pairs]
+        self.inputs, self.outputs = tuple(inputs), tuple(outputs)
+        self.output_transform = output_transform
+        self.parallel = parallel
+        self._check_lists()
+        ends = [name for edge in self.edges for name in edge]
+        known = dict.fromkeys(neurons or ())
+        if neurons is None:
+            connected = set(ends)
+            known.update((name, None) for name in self.inputs if name in connected)
+        known.update(dict.fromkeys(ends))
+        self.neurons = tuple(known)
+        self.index = {name: i for i, name in enumerate(self.neurons)}
+        self._check_ends()
+        self.activation = activation
+        self.operation = dict(operation or {})
+        self.activations = self._activations(activation)
+        self.sources = self.numbers(source for source, _ in self.edges)
+        self.targets = self.numbers(target for _, target in self.edges)
+        self.level = self._find_levels()
+
+    def _check_lists(self):
+        if not self.inputs or not self.outputs:
+            raise ValueError("Graph: inputs and outputs must be non-empty")
+        for kind, names in (("inputs", self.inputs), ("outputs", self.outputs)):
+            if repeated := _repeated(names):
+                raise ValueError(f"Graph: {kind} name a neuron twice: {_listed(repeated)}")
+        outputs = set(self.outputs)
+        if both := [name for name in self.inputs if name in outputs]:
+            raise ValueError(f"Graph: neurons are inputs and outputs: {_listed(both)}")
+
+    def _check_ends(self):
+        for kind, names in (("inputs", self.inputs), ("outputs", self.outputs)):
+            if missing := [name for name in names if name not in self.index]:
+                raise ValueError(f"Graph: {kind} are not in the graph: {_listed(missing)}")
+        inputs, outputs = set(self.inputs), set(self.outputs)
+        for source, target in self.edges:
+            if target in inputs:
+                found = [s for s, t in self.edges if t == target]
+                raise ValueError(
+                    f"Graph: input {target!r} has incoming edges, from {_listed(found)}"
+                )
+            if source in outputs:
+                found = [t for s, t in self.edges if s == source]
+                raise ValueError(
+                    f"Graph: output {source!r} has outgoing edges, to {_listed(found)}"
+                )
+        if not self.parallel and len(set(self.edges)) < len(self.edges):
+            repeated = _listed(_repeated(self.edges))
+            raise ValueError(f"Graph: edges are there twice: {repeated} (parallel=True allows it)")
+
+    def _activations(self, activation) -> list:
+        """By neuron: a name, or a callable; None for inputs."""
+        named = activation if isinstance(activation, Mapping) else {}
+        if unknown := [name for name in named if name not in self.index]:
+            raise ValueError(f"Graph: activations of neurons not in the graph: {_listed(unknown)}")
+        hidden = "relu" if isinstance(activation, Mapping) else activation
+        inputs, outputs = set(self.inputs), set(self.outputs)
+        found = [
+            None if name in inputs else named.get(name, "linear" if name in outputs else hidden)
+            for name in self.neurons
+        ]
+        for name, one in zip(self.neurons, found):
+            if not (one is None or callable(one) or one in ACTIVATIONS):
+                raise ValueError(
+                    f"Graph: unknown activation {one!r} of neuron {name!r}: expected a callable or "
+                    f"one of {', '.join(ACTIVATIONS)}"
+                )
+        return found
+
+    def _find_levels(self) -> Tensor:
+        if unknown := [name for name in self.operation if name not in self.index]:
+            raise ValueError(f"Graph: operations of neurons not in the graph: {_listed(unknown)}")
+        operations = None
+        if self.operation:
+            ids = {key: i for i, key in enumerate(dict.fromkeys(self.operation.values()))}
+            operations = torch.tensor(
+                [ids[self.operation[n]] if n in self.operation else -1 for n in self.neurons]
+            )
+        levels, cycle = torch.ops.rewire.neuron_levels(
+            self.sources, self.targets, len(self.neurons), self.numbers(self.inputs), operations
+        )
+        if names := [self.neurons[i] for i in cycle.tolist() if i >= 0]:
+            path = " -> ".join(map(repr, [*names, names[0]]))
+            raise ValueError(f"Graph: the graph has a cycle: {path}")
+        return levels
+
+    @classmethod
+    def from_dict(cls, adjacency: Mapping[Name, Iterable[Name]], inputs, outputs, **options):
+        """From {source: its targets}; every key and every target is a neuron.
+
+        >>> Graph.from_dict({0: [1, 2], 1: [2]}, inputs=[0], outputs=[2]).edges
+        [(0, 1), (0, 2), (1, 2)]
+        """
+        edges = [(source, target) for source, targets in adjacency.items() for target in targets]
+        names = dict.fromkeys(adjacency)
+        names.update(dict.fromkeys(target for _, target in edges))
+        return cls(edges, inputs, outputs, neurons=list(names), **options)
+
+    @classmethod
+    def from_networkx(cls, graph, inputs, outputs, **options):
+        """From a `networkx.DiGraph`; of a multigraph, with `parallel=True`, every edge."""
+        edges = [edge[:2] for edge in graph.edges]
+        return cls(edges, inputs, outputs, neurons=list(graph.nodes), **options)
+
+    @property
+    def levels(self) -> dict[Name, int]:
+        """{name: level}."""
+        return dict(zip(self.neurons, self.level.tolist()))
+
+    @property
+    def hidden(self) -> tuple[Name, ...]:
+        """The neurons that are neither inputs nor outputs."""
+        ends = {*self.inputs, *self.outputs}
+        return tuple(name for name in self.neurons if name not in ends)
+
+    def numbers(self, names: Iterable[Name]) -> Tensor:
+        """Their places among the neurons, int64."""
+        return torch.tensor([self.index[name] for name in names], dtype=torch.int64)
+
+    def structure(self) -> list[Tensor]:
+        """What `torch.ops.rewire.neuron_graph` takes; callables stand there as linear."""
+        codes = torch.tensor(
+            [ACTIVATIONS.index(one) if one in ACTIVATIONS else 0 for one in self.activations],
+            dtype=torch.int64,
+        )
+        return list(
+            torch.ops.rewire.neuron_structure(
+                self.sources,
+                self.targets,
+                self.level,
+                codes,
+                self.numbers(self.inputs),
+                self.numbers(self.outputs),
+            )
+        )
+
+    def to_networkx(self, weight=None):
+        """As a `networkx.DiGraph`, or `MultiDiGraph` where edges may be parallel.
+
+        weight: numbers by edge, or None.
+        """
+        import networkx
+
+        graph = networkx.MultiDiGraph() if self.parallel else networkx.DiGraph()
+        graph.add_nodes_from(self.neurons)
+        if weight is None:
+            graph.add_edges_from(self.edges)
+        else:
+            numbers = [float(w) for w in weight]
+            graph.add_weighted_edges_from((*edge, w) for edge, w in zip(self.edges, numbers))
+        return graph
+
+    def __repr__(self) -> str:
+        return (
+            f"Graph({len(self.inputs)} inputs, {len(self.hidden)} hidden neurons, "
+            f"{len(self.outputs)} outputs, {len(self.edges)} edges, "
+            f"{int(self.level.max())} levels)"
+        )

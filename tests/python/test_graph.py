@@ -1,0 +1,109 @@
+"""Graphs of neurons: what they say of themselves, and what they refuse."""
+
+import networkx
+import pytest
+import torch
+from rewire import Graph
+
+EDGES = [("a", "h"), ("b", "h"), ("h", "y"), ("a", "y"), ("b", "z")]
+
+
+def graph(edges=EDGES, inputs=("a", "b"), outputs=("y", "z"), **options):
+    return Graph(edges, inputs, outputs, **options)
+
+
+def test_says_what_it_is():
+    g = graph()
+    assert g.neurons == ("a", "b", "h", "y", "z")
+    assert g.edges == EDGES
+    assert g.hidden == ("h",)
+    assert g.levels == {"a": 0, "b": 0, "h": 1, "y": 2, "z": 1}
+    assert g.activations == [None, None, "relu", "linear", "linear"]
+    assert repr(g) == "Graph(2 inputs, 1 hidden neurons, 2 outputs, 5 edges, 2 levels)"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Graph.from_dict({"a": ["h", "y"], "b": ["h", "z"], "h": ["y"]}, ["a", "b"], ["y", "z"]),
+        Graph.from_networkx(networkx.DiGraph(EDGES), ["a", "b"], ["y", "z"]),
+    ],
+)
+def test_other_ways_to_build_it(other):
+    assert set(other.edges) == set(EDGES)
+    assert other.levels == graph().levels
+
+
+def test_edges_as_a_tensor():
+    g = Graph(torch.tensor([[7, 3], [3, 5]]), inputs=[7], outputs=[5])
+    assert g.levels == {7: 0, 3: 1, 5: 2}
+
+
+def test_names_may_be_anything_hashable():
+    g = Graph([((0, 0), "h"), ("h", None)], inputs=[(0, 0)], outputs=[None])
+    assert g.levels == {(0, 0): 0, "h": 1, None: 2}
+
+
+def test_weights_go_to_networkx():
+    found = graph().to_networkx(torch.arange(5.0))
+    assert isinstance(found, networkx.DiGraph)
+    assert found.edges["h", "y"]["weight"] == 2 and set(found.edges) == set(EDGES)
+    parallel = Graph([("x", "y")] * 2, ["x"], ["y"], parallel=True).to_networkx([1.0, 2.0])
+    assert sorted(w for *_, w in parallel.edges(data="weight")) == [1, 2]
+
+
+def test_neurons_without_sources_or_readers():
+    """Isolated, without sources, without readers, an output without sources: all are allowed."""
+    g = Graph(
+        [("x", "dead"), ("constant", "y")],
+        inputs=["x", "unread"],
+        outputs=["y", "bias"],
+        neurons=["x", "unread", "alone", "constant", "dead", "y", "bias"],
+    )
+    assert g.levels["alone"] == g.levels["bias"] == g.levels["constant"] == 1
+    assert g.levels["y"] == 2
+
+
+@pytest.mark.parametrize(
+    "message, change",
+    [
+        ("inputs and outputs must be non-empty", {"inputs": []}),
+        ("inputs and outputs must be non-empty", {"outputs": []}),
+        ("inputs name a neuron twice: 'a'", {"inputs": ["a", "b", "a"]}),
+        ("neurons are inputs and outputs: 'a'", {"outputs": ["a", "y"]}),
+        ("inputs are not in the graph: 'c', 'd'", {"inputs": ["a", "b", "c", "d"]}),
+        ("outputs are not in the graph: 'q'", {"outputs": ["y", "z", "q"]}),
+        ("input 'h' has incoming edges, from 'a', 'b'", {"inputs": ["a", "b", "h"]}),
+        ("output 'h' has outgoing edges, to 'y'", {"outputs": ["y", "z", "h"]}),
+        (
+            "edges are there twice: ('a', 'h') (parallel=True allows it)",
+            {"edges": [*EDGES, ("a", "h")]},
+        ),
+        ("the graph has a cycle: 'i' -> 'i'", {"edges": [*EDGES, ("i", "i")]}),
+        ("activations of neurons not in the graph: 'q'", {"activation": {"q": "relu"}}),
+        ("operations of neurons not in the graph: 'q'", {"operation": {"q": 1}}),
+    ],
+)
+def test_refuses(message, change):
+    with pytest.raises(ValueError) as caught:
+        graph(**change)
+    assert str(caught.value) == f"Graph: {message}"
+
+
+def test_names_a_cycle_in_the_order_of_its_edges():
+    with pytest.raises(ValueError) as caught:
+        graph([*EDGES, ("h", "i"), ("i", "j"), ("j", "i")])
+    assert str(caught.value) in (
+        "Graph: the graph has a cycle: 'i' -> 'j' -> 'i'",
+        "Graph: the graph has a cycle: 'j' -> 'i' -> 'j'",
+    )
+
+
+def test_an_unknown_activation_lists_the_known_ones():
+    with pytest.raises(ValueError, match="unknown activation 'rely' of neuron 'h': .* relu, selu"):
+        graph(activation="rely")
+
+
+def test_neurons_of_one_operation_share_a_level():
+    g = graph(operation={"y": 3, "z": 3})
+    assert g.levels["y"] == g.levels["z"] == 2
