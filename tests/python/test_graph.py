@@ -3,7 +3,7 @@
 import networkx
 import pytest
 import torch
-from rewire import Graph
+from rewire import Graph, graphs
 
 EDGES = [("a", "h"), ("b", "h"), ("h", "y"), ("a", "y"), ("b", "z")]
 
@@ -107,3 +107,53 @@ def test_an_unknown_activation_lists_the_known_ones():
 def test_neurons_of_one_operation_share_a_level():
     g = graph(operation={"y": 3, "z": 3})
     assert g.levels["y"] == g.levels["z"] == 2
+
+
+def test_builders_have_the_edges_that_they_say():
+    assert graphs.densenet(2, 2, 1).edges == [
+        *((0, 2), (1, 2), (0, 3), (1, 3), (2, 3)),
+        *((0, 4), (1, 4), (2, 4), (3, 4)),
+    ]
+    assert graphs.mlp(2, 1, width=2, depth=0).edges == [(0, 2), (1, 2)]
+    assert graphs.layered([2, 1, 1]).edges == [(0, 2), (1, 2), (2, 3)]
+    assert set(graphs.layered([2, 1, 1], skip=1.0).edges) == {
+        (0, 2),
+        (1, 2),
+        (0, 3),
+        (1, 3),
+        (2, 3),
+    }
+    ring = graphs.small_world(3, 4, 2, neighbours=2, rewired=0.0)
+    assert [s for s, t in ring.edges if t == 5] == [3, 4]
+    assert [s for s, t in ring.edges if t == 8] == [5, 6]
+
+
+@pytest.mark.parametrize("edges", [0, 40, 600, 5 * 60 + 60 * 59 // 2 + 3 * 65])
+def test_a_random_dag_has_so_many_edges(edges):
+    g = graphs.random_dag(5, 60, 3, edges, seed=2)
+    assert len(g.edges) == len(set(g.edges)) == edges
+    assert all(source < target and source < 65 and target >= 5 for source, target in g.edges)
+    assert g.edges == graphs.random_dag(5, 60, 3, edges, seed=2).edges
+    assert edges in (0, 2265) or g.edges != graphs.random_dag(5, 60, 3, edges, seed=3).edges
+
+
+def test_a_small_world_is_partly_rewired():
+    near = set(graphs.small_world(10, 90, 5, neighbours=4, rewired=0.0).edges)
+    g = graphs.small_world(10, 90, 5, neighbours=4, rewired=0.3)
+    assert len(g.edges) == len(set(g.edges)) == len(near)
+    assert 0.15 < len(set(g.edges) - near) / len(near) < 0.45
+
+
+@pytest.mark.parametrize(
+    "message, build",
+    [
+        ("expected edges in [0, 3], got 5", lambda: graphs.random_dag(1, 1, 1, 5)),
+        ("expected layers of at least 1 neuron, got [2, 0, 1]", lambda: graphs.layered([2, 0, 1])),
+        ("expected at least 2 layers, got 1", lambda: graphs.layered([2])),
+        ("expected rewired in [0, 1], got 2", lambda: graphs.small_world(1, 1, 1, 1, rewired=2)),
+    ],
+)
+def test_builders_refuse(message, build):
+    with pytest.raises(ValueError) as caught:
+        build()
+    assert str(caught.value) == f"rewire.graphs: {message}"

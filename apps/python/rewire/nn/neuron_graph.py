@@ -255,7 +255,9 @@ class NeuronGraph(nn.Module):
         if isinstance(dropout, Mapping):
             dropout = {name: p for name, p in dropout.items() if name in graph.index}
         keep = None if self.keep is None else min(self.keep, len(graph.edges))
-        new = type(self)(
+        new = type(self).__new__(type(self))
+        NeuronGraph.__init__(
+            new,
             graph,
             dropout=dropout,
             norm=self.norm,

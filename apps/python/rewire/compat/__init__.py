@@ -1,0 +1,1 @@
+"""Programs written for other libraries of freely wired networks, with the import changed."""
