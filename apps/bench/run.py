@@ -26,6 +26,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "python"))
 import cases_auto  # noqa: E402
 import cases_cuda  # noqa: E402
 import cases_forward  # noqa: E402
+import cases_graph  # noqa: E402
 import cases_loader  # noqa: E402
 import cases_mobilenet_v1  # noqa: E402
 import cases_select  # noqa: E402
@@ -45,6 +46,7 @@ GROUPS = (
     cases_mobilenet_v1,
     cases_auto,
     cases_transformer,
+    cases_graph,
     cases_loader,
 )
 ON_CUDA = (cases_cuda,)

@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 import cases_auto
 import cases_cuda
 import cases_forward
+import cases_graph
 import cases_loader
 import cases_select
 import cases_training
@@ -32,6 +33,9 @@ WORDS = {
     "C11": ["static batch=512"],
     "C15": ["density=0.00", "density=0.50", "density=1.00"],
     "C16": ["in=512 out=2048 tokens=1024"],
+    "C12": ["neurons=2000 edges=20000 batch=256", "neurons=10000 edges=100000 batch=256"],
+    "C13": ["neurons=2000 edges=20000 batch=256", "neurons=10000 edges=100000 batch=256"],
+    "C14": ["edges=1000000 local", "edges=10000000 random"],
     "D1": ["workers=1", "workers=2"],
 }
 
@@ -68,6 +72,8 @@ def test_only_some_goals():
         partial(cases_auto.build, 0.0, (12, 16, 3, 4)),
         partial(cases_auto.build, 1.0, (12, 16, 3, 4)),
         partial(cases_transformer.build, 24, 16, 10),
+        partial(cases_graph.build_forward, 200, 900),
+        partial(cases_graph.build_training, 200, 900),
     ],
 )
 def test_every_contender_gives_the_reference_results(build):
