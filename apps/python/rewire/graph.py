@@ -5,6 +5,7 @@ A graph is data: `rewire.nn.NeuronGraph` computes it, and edits it while it trai
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -37,6 +38,41 @@ def _listed(names: Iterable[Name], most: int = 10) -> str:
 
 def _repeated(names: Iterable[Name]) -> list[Name]:
     return [name for name, count in Counter(names).items() if count > 1]
+
+
+def _numbered(edges: list[Edge], inputs, neurons) -> tuple[tuple[Name, ...], Tensor]:
+    """The neurons, and the edges [edges, 2] as places among them."""
+    ends = [name for edge in edges for name in edge]
+    if len(ends) != 2 * len(edges):
+        raise ValueError("Graph: expected edges as pairs (source, target)")
+    known = dict.fromkeys(neurons if neurons is not None else _connected(inputs, set(ends)))
+    known.update(dict.fromkeys(ends))
+    number = {name: i for i, name in enumerate(known)}
+    numbers = torch.tensor([number[name] for name in ends], dtype=torch.int64)
+    return tuple(known), numbers.view(-1, 2)
+
+
+def _numbered_tensor(edges: Tensor, inputs, neurons) -> tuple[tuple[Name, ...], Tensor]:
+    """The same of a tensor, whose numbers are names: nothing is done edge by edge."""
+    if edges.dim() != 2 or edges.shape[1] != 2 or edges.is_floating_point():
+        raise ValueError(
+            f"Graph: expected edges as an integer tensor [edges, 2], got {edges.dtype} of shape "
+            f"{list(edges.shape)}"
+        )
+    names, place = edges.long().flatten().unique(return_inverse=True)
+    first = torch.full((len(names),), len(place)).scatter_reduce(
+        0, place, torch.arange(len(place)), "amin"
+    )
+    in_order = names[first.argsort()].tolist()
+    known = dict.fromkeys(neurons if neurons is not None else _connected(inputs, set(in_order)))
+    known.update(dict.fromkeys(in_order))
+    number = {name: i for i, name in enumerate(known)}
+    numbers = torch.tensor([number[name] for name in names.tolist()], dtype=torch.int64)
+    return tuple(known), numbers[place].view(-1, 2)
+
+
+def _connected(inputs, ends: set) -> list[Name]:
+    return [name for name in inputs if name in ends]
 
 
 class Graph:
@@ -96,27 +132,46 @@ class Graph:
         neurons: Sequence[Name] | None = None,
         parallel: bool = False,
     ):
-        pairs = edges.tolist() if isinstance(edges, Tensor) else list(edges)
-        self.edges: list[Edge] = [(source, target) for source, target in pairs]
         self.inputs, self.outputs = tuple(inputs), tuple(outputs)
-        self.output_transform = output_transform
-        self.parallel = parallel
+        self.output_transform, self.parallel = output_transform, parallel
         self._check_lists()
-        ends = [name for edge in self.edges for name in edge]
-        known = dict.fromkeys(neurons or ())
-        if neurons is None:
-            connected = set(ends)
-            known.update((name, None) for name in self.inputs if name in connected)
-        known.update(dict.fromkeys(ends))
-        self.neurons = tuple(known)
+        if isinstance(edges, Tensor):
+            self.neurons, numbers = _numbered_tensor(edges, self.inputs, neurons)
+        else:
+            self.neurons, numbers = _numbered(list(edges), self.inputs, neurons)
+        self._finish(numbers, activation, operation)
+
+    @classmethod
+    def _of_numbers(cls, numbers: Tensor, neurons, inputs, outputs, activation, operation, like):
+        """Of edges [edges, 2] between places in `neurons`; the rest is as in the graph `like`."""
+        graph = cls.__new__(cls)
+        graph.inputs, graph.outputs, graph.neurons = tuple(inputs), tuple(outputs), tuple(neurons)
+        graph.output_transform, graph.parallel = like.output_transform, like.parallel
+        graph._check_lists()
+        graph._finish(numbers, activation, operation)
+        return graph
+
+    def _finish(self, numbers: Tensor, activation, operation):
+        self.sources, self.targets = numbers.t().contiguous()
         self.index = {name: i for i, name in enumerate(self.neurons)}
         self._check_ends()
-        self.activation = activation
-        self.operation = dict(operation or {})
+        self.activation, self.operation = activation, dict(operation or {})
         self.activations = self._activations(activation)
-        self.sources = self.numbers(source for source, _ in self.edges)
-        self.targets = self.numbers(target for _, target in self.edges)
         self.level = self._find_levels()
+        self._structure = self._find_structure()
+        self._check_parallel()
+
+    @cached_property
+    def edges(self) -> list[Edge]:
+        """Pairs of names, in the order of the weights."""
+        name = self.neurons
+        pairs = zip(self.sources.tolist(), self.targets.tolist(), strict=True)
+        return [(name[source], name[target]) for source, target in pairs]
+
+    @property
+    def num_edges(self) -> int:
+        """The number of edges."""
+        return len(self.sources)
 
     def _check_lists(self):
         if not self.inputs or not self.outputs:
@@ -132,21 +187,30 @@ class Graph:
         for kind, names in (("inputs", self.inputs), ("outputs", self.outputs)):
             if missing := [name for name in names if name not in self.index]:
                 raise ValueError(f"Graph: {kind} are not in the graph: {_listed(missing)}")
-        inputs, outputs = set(self.inputs), set(self.outputs)
-        for source, target in self.edges:
-            if target in inputs:
-                found = [s for s, t in self.edges if t == target]
-                raise ValueError(
-                    f"Graph: input {target!r} has incoming edges, from {_listed(found)}"
-                )
-            if source in outputs:
-                found = [t for s, t in self.edges if s == source]
-                raise ValueError(
-                    f"Graph: output {source!r} has outgoing edges, to {_listed(found)}"
-                )
-        if not self.parallel and len(set(self.edges)) < len(self.edges):
-            repeated = _listed(_repeated(self.edges))
-            raise ValueError(f"Graph: edges are there twice: {repeated} (parallel=True allows it)")
+        for names, own, others, what in (
+            (self.inputs, self.targets, self.sources, "input {!r} has incoming edges, from"),
+            (self.outputs, self.sources, self.targets, "output {!r} has outgoing edges, to"),
+        ):
+            listed = torch.zeros(len(self.neurons), dtype=torch.bool)
+            listed[self.numbers(names)] = True
+            if len(wrong := own[listed[own]]):
+                found = [self.neurons[i] for i in others[own == wrong[0]].tolist()]
+                name = self.neurons[int(wrong[0])]
+                raise ValueError(f"Graph: {what.format(name)} {_listed(found)}")
+
+    def _check_parallel(self):
+        """Edges are sorted by target, then source: parallel ones are neighbours."""
+        neurons, _, _, offsets, columns = (part.long() for part in self._structure[:5])
+        same = torch.zeros(self.num_edges + 1, dtype=torch.bool)
+        same[1:-1] = columns[1:] == columns[:-1]
+        same[offsets] = False
+        if (places := same.nonzero().flatten()).numel() and not self.parallel:
+            rows = torch.searchsorted(offsets, places, right=True) - 1
+            pairs = zip(neurons[columns[places]].tolist(), neurons[rows].tolist(), strict=True)
+            found = dict.fromkeys((self.neurons[s], self.neurons[t]) for s, t in pairs)
+            raise ValueError(
+                f"Graph: edges are there twice: {_listed(found)} (parallel=True allows it)"
+            )
 
     def _activations(self, activation) -> list:
         """By neuron: a name, or a callable; None for inputs."""
@@ -219,19 +283,14 @@ class Graph:
 
     def structure(self) -> list[Tensor]:
         """What `torch.ops.rewire.neuron_graph` takes; callables stand there as linear."""
-        codes = torch.tensor(
-            [ACTIVATIONS.index(one) if one in ACTIVATIONS else 0 for one in self.activations],
-            dtype=torch.int64,
-        )
-        return list(
-            torch.ops.rewire.neuron_structure(
-                self.sources,
-                self.targets,
-                self.level,
-                codes,
-                self.numbers(self.inputs),
-                self.numbers(self.outputs),
-            )
+        return list(self._structure)
+
+    def _find_structure(self) -> tuple[Tensor, ...]:
+        code = {name: i for i, name in enumerate(ACTIVATIONS)}
+        codes = [code.get(one, 0) if isinstance(one, str) else 0 for one in self.activations]
+        ends = (self.numbers(self.inputs), self.numbers(self.outputs))
+        return torch.ops.rewire.neuron_structure(
+            self.sources, self.targets, self.level, torch.tensor(codes), *ends
         )
 
     def to_networkx(self, weight=None):
@@ -253,6 +312,6 @@ class Graph:
     def __repr__(self) -> str:
         return (
             f"Graph({len(self.inputs)} inputs, {len(self.hidden)} hidden neurons, "
-            f"{len(self.outputs)} outputs, {len(self.edges)} edges, "
+            f"{len(self.outputs)} outputs, {self.num_edges} edges, "
             f"{int(self.level.max())} levels)"
         )

@@ -39,6 +39,7 @@ def edited(
     """The edited graph. Neurons and edges keep their order; new ones come last."""
     hidden, inputs, outputs = list(add_hidden), list(add_inputs), list(add_outputs)
     removed, gone = set(remove), set(map(tuple, remove_edges))
+    wanted = list(map(tuple, add_edges))
     if unknown := [name for name in removed if name not in graph.index]:
         raise ValueError(f"NeuronGraph.edit: neurons to remove are not there: {_listed(unknown)}")
     added = [*hidden, *inputs, *outputs]
@@ -52,37 +53,48 @@ def edited(
     for edge in gone:
         if unknown := [name for name in edge if name not in graph.index]:
             raise ValueError(f"NeuronGraph.edit: no neuron {unknown[0]!r}, of edge {edge}")
-
-    edges = [
-        i
-        for i, edge in enumerate(graph.edges)
-        if edge not in gone and edge[0] not in removed and edge[1] not in removed
-    ]
-    pairs = [graph.edges[i] for i in edges]
-    present, new_edges = set(pairs), []
-    for edge in map(tuple, add_edges):
+    for edge in wanted:
         if unknown := [name for name in edge if name not in known]:
             raise ValueError(f"NeuronGraph.edit: no neuron {unknown[0]!r}, of edge {edge}")
-        if edge not in present:
-            present.add(edge)
-            new_edges.append(edge)
 
+    # Edges as one number each, of the old neurons.
+    count = len(graph.neurons)
+    keys = graph.sources * count + graph.targets
+    left_out = torch.tensor([graph.index[s] * count + graph.index[t] for s, t in gone])
+    lost = torch.zeros(count, dtype=torch.bool)
+    lost[graph.numbers(removed)] = True
+    stays = ~(lost[graph.sources] | lost[graph.targets] | torch.isin(keys, left_out.long()))
+    edges = stays.nonzero().flatten()
+    present = set(keys[edges].tolist()) if wanted else set()
+    new_edges = [
+        edge
+        for edge in dict.fromkeys(wanted)
+        if not all(name in graph.index for name in edge)
+        or graph.index[edge[0]] * count + graph.index[edge[1]] not in present
+    ]
+
+    neurons = names + added
+    number = {name: i for i, name in enumerate(neurons)}
+    place = torch.full((count,), -1)
+    place[torch.tensor(kept, dtype=torch.int64)] = torch.arange(len(kept))
+    old = place[torch.stack([graph.sources[edges], graph.targets[edges]], dim=1)]
+    more = torch.tensor([[number[s], number[t]] for s, t in new_edges], dtype=torch.int64)
     activation = graph.activation
     if isinstance(activation, Mapping) or isinstance(add_hidden, Mapping):
-        activations = zip(graph.neurons, graph.activations)
+        activations = zip(graph.neurons, graph.activations, strict=True)
         activation = {n: one for n, one in activations if one is not None and n not in removed}
         activation |= add_hidden if isinstance(add_hidden, Mapping) else {}
-    new = Graph(
-        pairs + new_edges,
+    new = Graph._of_numbers(
+        torch.cat([old, more.view(-1, 2)]),
+        neurons,
         inputs + [name for name in graph.inputs if name not in removed],
         [name for name in graph.outputs if name not in removed] + outputs,
-        activation=activation,
-        output_transform=graph.output_transform,
-        operation={n: key for n, key in graph.operation.items() if n not in removed},
-        neurons=names + added,
-        parallel=graph.parallel,
+        activation,
+        {n: key for n, key in graph.operation.items() if n not in removed},
+        like=graph,
     )
+    fresh = torch.full((len(new_edges),), -1)
     return new, Changes(
-        edges=torch.tensor(edges + [-1] * len(new_edges), dtype=torch.int64),
+        edges=torch.cat([edges, fresh]),
         neurons=torch.tensor(kept + [-1] * len(added), dtype=torch.int64),
     )

@@ -78,7 +78,7 @@ class NeuronGraph(nn.Module):
             raise ValueError(
                 f"NeuronGraph: expected attention None, 'level', 'neuron' or 'both', got {attention!r}"
             )
-        num_edges, num_neurons = len(graph.edges), len(graph.neurons)
+        num_edges, num_neurons = graph.num_edges, len(graph.neurons)
         if keep is not None and not 0 <= keep <= num_edges:
             raise ValueError(f"NeuronGraph: expected keep in [0, {num_edges}], got {keep}")
         if fan_in is not None and fan_in < 0:
@@ -254,7 +254,7 @@ class NeuronGraph(nn.Module):
         dropout = self.dropout
         if isinstance(dropout, Mapping):
             dropout = {name: p for name, p in dropout.items() if name in graph.index}
-        keep = None if self.keep is None else min(self.keep, len(graph.edges))
+        keep = None if self.keep is None else min(self.keep, graph.num_edges)
         new = type(self).__new__(type(self))
         NeuronGraph.__init__(
             new,
