@@ -11,7 +11,6 @@ namespace {
 namespace jit = torch::jit;
 
 constexpr int64_t kStem = 32;
-constexpr int64_t kSmallImage = 64;  // up to here the first convolution does not stride
 struct Shape {
   int64_t out;
   int64_t stride;

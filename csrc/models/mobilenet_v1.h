@@ -5,6 +5,9 @@
 
 namespace rewire::models {
 
+// Up to this size of an image the first convolution does not stride; of the wired one too.
+inline constexpr int64_t kSmallImage = 64;
+
 Model build_mobilenet_v1(const MobileNetV1Description& description, const data::ImageSpec& spec,
                          at::Generator& generator);
 

@@ -20,19 +20,19 @@ constexpr int64_t kGroups = 4;
 constexpr int64_t kWidth = 64;     // channels of the first group; each has twice as many as before
 constexpr int64_t kExpansion = 4;  // channels of a bottleneck over those of its 3x3 convolution
 
-struct Shape {
+struct ResNetShape {
   int64_t depth;
   bool bottleneck;
   int64_t blocks[kGroups];
 };
-constexpr Shape kShapes[] = {{18, false, {2, 2, 2, 2}},
-                             {34, false, {3, 4, 6, 3}},
-                             {50, true, {3, 4, 6, 3}},
-                             {101, true, {3, 4, 23, 3}},
-                             {152, true, {3, 8, 36, 3}}};
+constexpr ResNetShape kShapes[] = {{18, false, {2, 2, 2, 2}},
+                                   {34, false, {3, 4, 6, 3}},
+                                   {50, true, {3, 4, 6, 3}},
+                                   {101, true, {3, 4, 23, 3}},
+                                   {152, true, {3, 8, 36, 3}}};
 
-const Shape& shape_of(int64_t depth) {
-  for (const Shape& shape : kShapes) {
+const ResNetShape& shape_of(int64_t depth) {
+  for (const ResNetShape& shape : kShapes) {
     if (shape.depth == depth) return shape;
   }
   TORCH_CHECK(false, "resnet: expected depth 18, 34, 50, 101 or 152, got ", depth);
@@ -137,7 +137,7 @@ jit::Module block(ResNetBuilder& build, const std::string& name, const BlockShap
 
 Model build_resnet(const ResNetDescription& description, const data::ImageSpec& spec,
                    at::Generator& generator) {
-  const Shape& shape = shape_of(description.depth);
+  const ResNetShape& shape = shape_of(description.depth);
   Model model{script::new_module("ResNet"), {}, {}};
   ResNetBuilder build(description, generator, model);
   int64_t side = strided(spec.size, 2);

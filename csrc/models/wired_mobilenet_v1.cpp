@@ -2,6 +2,7 @@
 
 #include "graph/wired_blocks.h"
 #include "models/layers.h"
+#include "models/mobilenet_v1.h"
 #include "models/wiring.h"
 
 namespace rewire::models {
@@ -12,7 +13,6 @@ namespace jit = torch::jit;
 constexpr StageShape kStages[] = {
     {32, 64, 1, 1}, {64, 128, 2, 2}, {128, 256, 2, 2}, {256, 512, 2, 6}, {512, 1024, 2, 2}};
 constexpr int64_t kFeatures = 1024;
-constexpr int64_t kSmallImage = 64;  // up to here the first convolution does not stride
 
 // Channels that a stage's graph has as sources and as targets.
 int64_t senders(const StageShape& shape) { return shape.in + (shape.depth - 1) * shape.out; }
