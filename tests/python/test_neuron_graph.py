@@ -279,7 +279,7 @@ GRAPH = rewire.Graph([("x", "h"), ("h", "y")], ["x"], ["y"])
         ),
         (
             ValueError,
-            "expected init of he, uniform, self_normalized, connex, got 'zero'",
+            "expected init of he, uniform, self_normalized, connex, xavier, got 'zero'",
             {"init": "zero"},
         ),
         (ValueError, "expected dropout in [0, 1], got 1.5", {"dropout": 1.5}),

@@ -41,8 +41,8 @@ class NeuronGraph(nn.Module):
         The same for each neuron by itself: so many of its edges, or all if it has fewer.
     init
         "he": weights normal with standard deviation sqrt(2 / fan-in), biases 0; "uniform" in
-        (-1, 1); "self_normalized": standard normal; "connex": weights and biases normal with
-        standard deviation 0.1.
+        (-1, 1); "self_normalized": standard normal; "xavier": normal with 1 / sqrt(fan-in);
+        "connex": weights and biases normal with standard deviation 0.1.
     between
         A callable (level, values) -> values: what is done to the values of each level, [batch,
         neurons of the level], before others read them.
@@ -341,9 +341,16 @@ def _connex(net: NeuronGraph):
     net.bias.normal_(std=0.1)
 
 
+def _xavier(net: NeuronGraph):
+    fan_in = net._targets.bincount(minlength=len(net.graph.neurons)).clamp(min=1)
+    net.weight.normal_().div_(fan_in[net._targets].sqrt())
+    net.bias.zero_()
+
+
 INITIALISERS = {
     "he": _he,
     "uniform": _uniform,
     "self_normalized": _self_normalized,
     "connex": _connex,
+    "xavier": _xavier,
 }
