@@ -12,10 +12,10 @@ using svg::number;
 using svg::text_at;
 
 // The geometry, in pixels.
-constexpr double kPanelWidth = 360, kPanelHeight = 280;
-constexpr double kGap = 20, kMargin = 24;
-constexpr double kPlotLeft = 52, kPlotRight = kPanelWidth - 24;
-constexpr double kPlotTop = 76, kPlotBottom = kPanelHeight - 52;
+constexpr double kChartWidth = 360, kChartHeight = 280;
+constexpr double kChartGap = 20, kChartMargin = 24;
+constexpr double kBarsLeft = 52, kBarsRight = kChartWidth - 24;
+constexpr double kBarsTop = 76, kBarsBottom = kChartHeight - 52;
 constexpr size_t kMostInARow = 4;
 constexpr int64_t kMostBars = 64;
 
@@ -24,34 +24,34 @@ constexpr const char* kSmall = R"(font-size="11" fill="#94a3b8")";
 std::string draw_bars(const Chart& chart) {
   const int64_t highest =
       std::max<int64_t>(1, *std::max_element(chart.bars.begin(), chart.bars.end()));
-  const double width = (kPlotRight - kPlotLeft) / double(chart.bars.size());
+  const double width = (kBarsRight - kBarsLeft) / double(chart.bars.size());
   std::string out = "<g fill=\"#2563eb\">\n";
   for (size_t i = 0; i < chart.bars.size(); ++i) {
     if (chart.bars[i] == 0) continue;
-    const double height = (kPlotBottom - kPlotTop) * double(chart.bars[i]) / double(highest);
-    out += "<rect x=\"" + number(kPlotLeft + width * double(i)) + "\" y=\"" +
-           number(kPlotBottom - height) + "\" width=\"" + number(std::max(0.5, 0.85 * width)) +
+    const double height = (kBarsBottom - kBarsTop) * double(chart.bars[i]) / double(highest);
+    out += "<rect x=\"" + number(kBarsLeft + width * double(i)) + "\" y=\"" +
+           number(kBarsBottom - height) + "\" width=\"" + number(std::max(0.5, 0.85 * width)) +
            "\" height=\"" + number(height) + "\"/>\n";
   }
   const auto last = chart.first + chart.step * int64_t(chart.bars.size() - 1);
   return out + "</g>\n" +
-         text_at(kPlotLeft - 6, kPlotTop + 4, std::string(kSmall) + R"( text-anchor="end")",
+         text_at(kBarsLeft - 6, kBarsTop + 4, std::string(kSmall) + R"( text-anchor="end")",
                  std::to_string(highest)) +
-         text_at(kPlotLeft + width / 2, kPlotBottom + 16, kSmall, std::to_string(chart.first)) +
+         text_at(kBarsLeft + width / 2, kBarsBottom + 16, kSmall, std::to_string(chart.first)) +
          (last > chart.first
-              ? text_at(kPlotRight - width / 2, kPlotBottom + 16, kSmall, std::to_string(last))
+              ? text_at(kBarsRight - width / 2, kBarsBottom + 16, kSmall, std::to_string(last))
               : "");
 }
 
-std::string draw_panel(const Chart& chart, double left, double top) {
+std::string draw_chart(const Chart& chart, double left, double top) {
   return "<g transform=\"translate(" + number(left) + " " + number(top) + ")\">\n" +
-         svg::panel(kPanelWidth, kPanelHeight) +
-         text_at(kPanelWidth / 2, 32, R"(font-size="16" font-weight="600" fill="#0f172a")",
+         svg::panel(kChartWidth, kChartHeight) +
+         text_at(kChartWidth / 2, 32, R"(font-size="16" font-weight="600" fill="#0f172a")",
                  chart.title) +
-         text_at(kPanelWidth / 2, 53, R"(font-size="12" fill="#64748b")", chart.subtitle) +
-         (chart.bars.empty() ? "" : draw_bars(chart)) + "<path d=\"M" + number(kPlotLeft) + " " +
-         number(kPlotBottom) + "H" + number(kPlotRight) + "\" stroke=\"#cbd5e1\"/>\n" +
-         text_at(kPanelWidth / 2, kPanelHeight - 18, kSmall, chart.axis) + "</g>\n";
+         text_at(kChartWidth / 2, 53, R"(font-size="12" fill="#64748b")", chart.subtitle) +
+         (chart.bars.empty() ? "" : draw_bars(chart)) + "<path d=\"M" + number(kBarsLeft) + " " +
+         number(kBarsBottom) + "H" + number(kBarsRight) + "\" stroke=\"#cbd5e1\"/>\n" +
+         text_at(kChartWidth / 2, kChartHeight - 18, kSmall, chart.axis) + "</g>\n";
 }
 
 }  // namespace
@@ -79,14 +79,14 @@ std::string draw_charts_svg(std::span<const Chart> charts) {
   const size_t rows = (charts.size() + columns - 1) / columns;
   std::string body;
   for (size_t i = 0; i < charts.size(); ++i) {
-    body += draw_panel(charts[i], kMargin + double(i % columns) * (kPanelWidth + kGap),
-                       kMargin + double(i / columns) * (kPanelHeight + kGap));
+    body += draw_chart(charts[i], kChartMargin + double(i % columns) * (kChartWidth + kChartGap),
+                       kChartMargin + double(i / columns) * (kChartHeight + kChartGap));
   }
   const auto length = [](size_t panels, double size) {
-    return 2 * kMargin + double(panels) * (size + kGap) - kGap;
+    return 2 * kChartMargin + double(panels) * (size + kChartGap) - kChartGap;
   };
-  return svg::document(length(columns, kPanelWidth),
-                       length(std::max<size_t>(rows, 1), kPanelHeight), body);
+  return svg::document(length(columns, kChartWidth),
+                       length(std::max<size_t>(rows, 1), kChartHeight), body);
 }
 
 }  // namespace rewire::graph

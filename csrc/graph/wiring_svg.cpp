@@ -20,8 +20,8 @@ constexpr double kPlotTop = 92, kPlotBottom = kPanelHeight - 74;
 constexpr double kMaxSpacing = 60;  // between the nodes of a column
 constexpr double kLegendHeight = 40;
 
-constexpr const char* kPositive = "#2563eb";
-constexpr const char* kNegative = "#ea580c";
+constexpr const char* kPositiveLine = "#2563eb";
+constexpr const char* kNegativeLine = "#ea580c";
 
 // Edges are drawn in classes of |weight| relative to the panel's largest, the weakest first.
 constexpr int kClasses = 5;
@@ -125,8 +125,9 @@ std::string draw_edges(const WiringView& view, const std::vector<Point>& nodes) 
   std::string out;
   for (int i = 0; i < 2 * kClasses; ++i) {
     if (curves[i].empty()) continue;
-    out += std::string("<g fill=\"none\" stroke=\"") + (i % 2 == 1 ? kPositive : kNegative) +
-           "\" " + stroke_of(i / 2, view.edges.size()) + ">\n" + curves[i] + "</g>\n";
+    out += std::string("<g fill=\"none\" stroke=\"") +
+           (i % 2 == 1 ? kPositiveLine : kNegativeLine) + "\" " +
+           stroke_of(i / 2, view.edges.size()) + ">\n" + curves[i] + "</g>\n";
   }
   return out;
 }
@@ -174,9 +175,9 @@ std::string draw_legend(Point middle) {
            "\" stroke-width=\"2.5\" stroke-linecap=\"round\"/>\n";
   };
   const std::string style = R"(font-size="12" fill="#475569")";
-  return line(middle.x - 132, kPositive) +
+  return line(middle.x - 132, kPositiveLine) +
          text_at({middle.x - 56, middle.y}, style, "positive weight") +
-         line(middle.x + 20, kNegative) +
+         line(middle.x + 20, kNegativeLine) +
          text_at({middle.x + 97, middle.y}, style, "negative weight");
 }
 

@@ -20,19 +20,19 @@ using at::Tensor;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-constexpr const char* kOp = "candidate_gradient";
+constexpr const char* kCandidateGradient = "candidate_gradient";
 
 void check(const Tensor& grad_output, const Tensor& input, const Tensor& rates) {
-  check_floating(kOp, "grad_output", grad_output);
-  check_dtype(kOp, "input", input, grad_output);
-  check_device(kOp, "input", input, grad_output);
+  check_floating(kCandidateGradient, "grad_output", grad_output);
+  check_dtype(kCandidateGradient, "input", input, grad_output);
+  check_device(kCandidateGradient, "input", input, grad_output);
   const auto of_output = grad_output.sym_sizes(), of_input = input.sym_sizes();
   TORCH_CHECK(of_output.size() >= 2 && of_input.size() == of_output.size() &&
                   of_input[0] == of_output[0] && of_input.slice(2).equals(of_output.slice(2)),
-              kOp,
+              kCandidateGradient,
               ": expected grad_output [batch, out, ...] and input [batch, in, ...] that differ ",
               "in their channels alone, got ", of_output, " and ", of_input);
-  check_shape(kOp, "rates", rates, {of_output[1]}, grad_output);
+  check_shape(kCandidateGradient, "rates", rates, {of_output[1]}, grad_output);
 }
 
 // Outputs of rate 0 cost nothing.

@@ -21,10 +21,10 @@ using kernels::kTile;
 // batch: what both read of a tile is still in the second cache. The columns are summed in shares,
 // whose number does not depend on that of the threads.
 template <typename T>
-class Backward {
+class ProductBackward {
  public:
-  Backward(const Tensor& grad, const Tensor& input, const Tensor& values,
-           const Structure& structure, bool to_input)
+  ProductBackward(const Tensor& grad, const Tensor& input, const Tensor& values,
+                  const Structure& structure, bool to_input)
       : columns_{input.size(0), input.size(2)},
         grad_(grad),
         input_(input),
@@ -62,7 +62,7 @@ class Backward {
   // Room for a tile of maps that are not read where they lie.
   struct Rows {
     Tensor grad, input;
-    explicit Rows(const Backward& of) {
+    explicit Rows(const ProductBackward& of) {
       if (of.columns_.direct(sizeof(T))) return;
       grad = scratch<T>(of.grad_, of.targets_);
       input = scratch<T>(of.grad_, of.sources_);
@@ -194,7 +194,7 @@ ProductGradients backward_sparse(const Tensor& grad, const Tensor& input, const 
             Tensor()};
   }
   return AT_DISPATCH_FLOATING_TYPES(input.scalar_type(), "product_backward", [&] {
-    return Backward<scalar_t>(grad, input, values, structure, to_input).run();
+    return ProductBackward<scalar_t>(grad, input, values, structure, to_input).run();
   });
 }
 

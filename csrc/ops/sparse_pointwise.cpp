@@ -17,7 +17,7 @@ using at::Tensor;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 using Bias = std::optional<Tensor>;
-using Gradients = std::tuple<Tensor, Tensor>;
+using EdgeGradients = std::tuple<Tensor, Tensor>;
 
 constexpr const char* kOp = "sparse_pointwise";
 constexpr const char* kBackward = "sparse_pointwise_backward";
@@ -58,10 +58,10 @@ Tensor forward_meta(const Tensor& input, const Tensor& values, const Bias& bias,
 }
 
 // A gradient that is not asked for is empty.
-Gradients backward_cpu(const Tensor& grad_output, const Tensor& input, const Tensor& values,
-                       const Tensor& row_offsets, const Tensor& columns,
-                       const Tensor& column_offsets, const Tensor& rows, const Tensor& order,
-                       bool to_input, bool to_values, std::string_view execution) {
+EdgeGradients backward_cpu(const Tensor& grad_output, const Tensor& input, const Tensor& values,
+                           const Tensor& row_offsets, const Tensor& columns,
+                           const Tensor& column_offsets, const Tensor& rows, const Tensor& order,
+                           bool to_input, bool to_values, std::string_view execution) {
   Structure s{row_offsets, columns, column_offsets, rows, order};
   check_pointwise_backward(grad_output, input, values, s, execution);
   s = contiguous(s);
@@ -74,19 +74,19 @@ Gradients backward_cpu(const Tensor& grad_output, const Tensor& input, const Ten
           to_values ? grads.values.to(values.scalar_type()) : at::empty({0}, values.options())};
 }
 
-Gradients backward_any(const Tensor& grad_output, const Tensor& input, const Tensor& values,
-                       const Tensor& row_offsets, const Tensor& columns,
-                       const Tensor& column_offsets, const Tensor& rows, const Tensor& order,
-                       bool to_input, bool to_values, std::string_view execution) {
+EdgeGradients backward_any(const Tensor& grad_output, const Tensor& input, const Tensor& values,
+                           const Tensor& row_offsets, const Tensor& columns,
+                           const Tensor& column_offsets, const Tensor& rows, const Tensor& order,
+                           bool to_input, bool to_values, std::string_view execution) {
   const Structure s{row_offsets, columns, column_offsets, rows, order};
   check_pointwise_backward(grad_output, input, values, s, execution);
   return composed_backward(grad_output, input, values, s, to_input, to_values);
 }
 
-Gradients backward_meta(const Tensor& grad_output, const Tensor& input, const Tensor& values,
-                        const Tensor& row_offsets, const Tensor& columns,
-                        const Tensor& column_offsets, const Tensor& rows, const Tensor& order,
-                        bool to_input, bool to_values, std::string_view execution) {
+EdgeGradients backward_meta(const Tensor& grad_output, const Tensor& input, const Tensor& values,
+                            const Tensor& row_offsets, const Tensor& columns,
+                            const Tensor& column_offsets, const Tensor& rows, const Tensor& order,
+                            bool to_input, bool to_values, std::string_view execution) {
   check_pointwise_backward(grad_output, input, values,
                            {row_offsets, columns, column_offsets, rows, order}, execution);
   return {to_input ? at::empty_symint(input.sym_sizes(), input.options())
@@ -176,11 +176,11 @@ Tensor sparse_forward_autograd(const Tensor& input, const Tensor& values, const 
       input, values, bias, Structure{row_offsets, columns, column_offsets, rows, order}, execution);
 }
 
-Gradients sparse_backward_autograd(const Tensor& grad_output, const Tensor& input,
-                                   const Tensor& values, const Tensor& row_offsets,
-                                   const Tensor& columns, const Tensor& column_offsets,
-                                   const Tensor& rows, const Tensor& order, bool to_input,
-                                   bool to_values, std::string_view execution) {
+EdgeGradients sparse_backward_autograd(const Tensor& grad_output, const Tensor& input,
+                                       const Tensor& values, const Tensor& row_offsets,
+                                       const Tensor& columns, const Tensor& column_offsets,
+                                       const Tensor& rows, const Tensor& order, bool to_input,
+                                       bool to_values, std::string_view execution) {
   const auto grads = SparsePointwiseBackward::apply(
       grad_output, input, values, Structure{row_offsets, columns, column_offsets, rows, order},
       to_input, to_values, execution);
@@ -196,9 +196,9 @@ Tensor sparse_pointwise(const Tensor& input, const Tensor& values, const Bias& b
                  execution);
 }
 
-Gradients sparse_pointwise_backward(const Tensor& grad_output, const Tensor& input,
-                                    const Tensor& values, const Structure& s, bool to_input,
-                                    bool to_values, std::string_view execution) {
+EdgeGradients sparse_pointwise_backward(const Tensor& grad_output, const Tensor& input,
+                                        const Tensor& values, const Structure& s, bool to_input,
+                                        bool to_values, std::string_view execution) {
   static const auto op = find_op<decltype(backward_cpu)>("rewire::sparse_pointwise_backward");
   return op.call(grad_output, input, values, s.row_offsets, s.columns, s.column_offsets, s.rows,
                  s.order, to_input, to_values, execution);

@@ -93,8 +93,8 @@ Tensor targeted_dropout_any(const Tensor& weight, int64_t candidates, bool per_r
   return apply_mask(weight, mask_of(weight, candidates, per_row, draws, drop_rate), keep_sign);
 }
 
-Tensor backward_any(const Tensor& grad_output, const Tensor& weight, const Tensor& mask,
-                    bool keep_sign) {
+Tensor dropout_backward_any(const Tensor& grad_output, const Tensor& weight, const Tensor& mask,
+                            bool keep_sign) {
   check_floating("targeted_dropout_backward", "grad_output", grad_output);
   check_like("targeted_dropout_backward", "weight", weight, grad_output);
   check_dtype("targeted_dropout_backward", "weight", weight, grad_output);
@@ -184,7 +184,7 @@ TORCH_LIBRARY_IMPL(rewire, Meta, m) {
 }
 TORCH_LIBRARY_IMPL(rewire, CompositeExplicitAutograd, m) {
   m.impl("targeted_dropout", targeted_dropout_any);
-  m.impl("targeted_dropout_backward", backward_any);
+  m.impl("targeted_dropout_backward", dropout_backward_any);
 }
 TORCH_LIBRARY_IMPL(rewire, Autograd, m) {
   m.impl("targeted_dropout", targeted_dropout_autograd);

@@ -18,12 +18,12 @@ using Given = std::optional<Tensor>;
 using Outputs = BlocksOutputs;
 using Gradients = BlocksGradientOutputs;
 
-Outputs forward_meta(const Tensor& input, const Tensor& weight, at::TensorList structure,
-                     const Tensor& depthwise, const Tensor& norm_weight, const Tensor& norm_bias,
-                     const Given& mean, const Given& variance, at::IntArrayRef ends,
-                     at::IntArrayRef targets, std::string_view norm, double eps,
-                     std::string_view gradient, std::string_view execution,
-                     const Given& gradient_rates, int64_t entry_stride, bool keep_state) {
+Outputs blocks_forward_meta(const Tensor& input, const Tensor& weight, at::TensorList structure,
+                            const Tensor& depthwise, const Tensor& norm_weight,
+                            const Tensor& norm_bias, const Given& mean, const Given& variance,
+                            at::IntArrayRef ends, at::IntArrayRef targets, std::string_view norm,
+                            double eps, std::string_view gradient, std::string_view execution,
+                            const Given& gradient_rates, int64_t entry_stride, bool keep_state) {
   const BlocksArguments arguments{weight,    structure,      depthwise,   norm_weight, norm_bias,
                                   ends,      targets,        norm,        eps,         gradient,
                                   execution, gradient_rates, entry_stride};
@@ -43,12 +43,13 @@ Outputs forward_meta(const Tensor& input, const Tensor& weight, at::TensorList s
                            options)};
 }
 
-Gradients backward_meta(const Tensor& grad_output, const Tensor& weight, at::TensorList structure,
-                        const Tensor& depthwise, const Tensor& norm_weight, const Tensor& norm_bias,
-                        const Tensor&, const Tensor&, const Tensor&, const Tensor& input,
-                        at::IntArrayRef ends, at::IntArrayRef targets, std::string_view norm,
-                        double eps, std::string_view gradient, std::string_view execution,
-                        const Given& gradient_rates, int64_t entry_stride) {
+Gradients blocks_backward_meta(const Tensor& grad_output, const Tensor& weight,
+                               at::TensorList structure, const Tensor& depthwise,
+                               const Tensor& norm_weight, const Tensor& norm_bias, const Tensor&,
+                               const Tensor&, const Tensor&, const Tensor& input,
+                               at::IntArrayRef ends, at::IntArrayRef targets, std::string_view norm,
+                               double eps, std::string_view gradient, std::string_view execution,
+                               const Given& gradient_rates, int64_t entry_stride) {
   check_wired_blocks_backward({weight, structure, depthwise, norm_weight, norm_bias, ends, targets,
                                norm, eps, gradient, execution, gradient_rates, entry_stride},
                               grad_output, input);
@@ -210,8 +211,8 @@ TORCH_LIBRARY_IMPL(rewire, CPU, m) {
   m.impl("wired_blocks_backward", backward_on<BlocksOnCpu>);
 }
 TORCH_LIBRARY_IMPL(rewire, Meta, m) {
-  m.impl("wired_blocks", forward_meta);
-  m.impl("wired_blocks_backward", backward_meta);
+  m.impl("wired_blocks", blocks_forward_meta);
+  m.impl("wired_blocks_backward", blocks_backward_meta);
 }
 TORCH_LIBRARY_IMPL(rewire, Autograd, m) {
   m.impl("wired_blocks", blocks_forward_autograd);

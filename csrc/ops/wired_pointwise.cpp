@@ -22,10 +22,11 @@ using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 using Given = std::optional<Tensor>;
 
-Tensor forward_any(const Tensor& input, const Tensor& weight, const Given& bias,
-                   const Tensor& row_offsets, const Tensor& columns, const Tensor& column_offsets,
-                   const Tensor& rows, const Tensor& order, std::string_view gradient,
-                   std::string_view execution, const Given& gradient_rates) {
+Tensor wired_forward_any(const Tensor& input, const Tensor& weight, const Given& bias,
+                         const Tensor& row_offsets, const Tensor& columns,
+                         const Tensor& column_offsets, const Tensor& rows, const Tensor& order,
+                         std::string_view gradient, std::string_view execution,
+                         const Given& gradient_rates) {
   const Structure s{row_offsets, columns, column_offsets, rows, order};
   check_wired("wired_pointwise", input, weight, bias, s, gradient, execution, gradient_rates);
   return sparse_pointwise(input, edge_values(weight, row_offsets, columns), bias, s, execution);
@@ -83,8 +84,8 @@ Tensor wired_forward_autograd(const Tensor& input, const Tensor& weight, const G
                               std::string_view gradient, std::string_view execution,
                               const Given& gradient_rates) {
   if (gradient == "kept") {
-    return forward_any(input, weight, bias, row_offsets, columns, column_offsets, rows, order,
-                       gradient, execution, gradient_rates);
+    return wired_forward_any(input, weight, bias, row_offsets, columns, column_offsets, rows, order,
+                             gradient, execution, gradient_rates);
   }
   return StraightThrough::apply(input, weight, bias,
                                 Structure{row_offsets, columns, column_offsets, rows, order},
@@ -96,12 +97,14 @@ Tensor wired_forward_autograd(const Tensor& input, const Tensor& weight, const G
 Tensor wired_pointwise(const Tensor& input, const Tensor& weight, const Given& bias,
                        const Structure& s, std::string_view gradient, std::string_view execution,
                        const Given& gradient_rates) {
-  static const auto op = find_op<decltype(forward_any)>("rewire::wired_pointwise");
+  static const auto op = find_op<decltype(wired_forward_any)>("rewire::wired_pointwise");
   return op.call(input, weight, bias, s.row_offsets, s.columns, s.column_offsets, s.rows, s.order,
                  gradient, execution, gradient_rates);
 }
 
-TORCH_LIBRARY_IMPL(rewire, CompositeExplicitAutograd, m) { m.impl("wired_pointwise", forward_any); }
+TORCH_LIBRARY_IMPL(rewire, CompositeExplicitAutograd, m) {
+  m.impl("wired_pointwise", wired_forward_any);
+}
 TORCH_LIBRARY_IMPL(rewire, Autograd, m) { m.impl("wired_pointwise", wired_forward_autograd); }
 
 }  // namespace rewire::ops
