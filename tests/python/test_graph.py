@@ -3,7 +3,7 @@
 import networkx
 import pytest
 import torch
-from rewire import Graph, graphs
+from rewire import Graph, graphs, nn, pictures
 
 EDGES = [("a", "h"), ("b", "h"), ("h", "y"), ("a", "y"), ("b", "z")]
 
@@ -157,3 +157,90 @@ def test_builders_refuse(message, build):
     with pytest.raises(ValueError) as caught:
         build()
     assert str(caught.value) == f"rewire.graphs: {message}"
+
+
+@pytest.mark.parametrize(
+    "g",
+    [
+        graph(),
+        graph(activation={"h": "selu", "z": "softmax"}, output_transform="softmax"),
+        graph(operation={"y": 3, "z": 3}),
+        Graph([(0, 1), (0, 1)], [0], [1], parallel=True),
+    ],
+)
+def test_json_brings_it_back(g):
+    other = Graph.from_json(g.to_json())
+    for key in ("neurons", "edges", "inputs", "outputs", "activations", "levels", "parallel"):
+        assert getattr(other, key) == getattr(g, key), key
+    assert other.output_transform == g.output_transform and other.operation == g.operation
+
+
+@pytest.mark.parametrize(
+    "message, text",
+    [
+        ("Expecting value: line 1 column 1 (char 0)", "graph"),
+        ("expected an object, got list", "[]"),
+        ("unknown key 'nodes'", '{"nodes": []}'),
+        ("expected edges as a list, got 7", '{"edges": 7}'),
+        ("expected edges as pairs, got [1]", '{"edges": [[1]]}'),
+        ("expected names as text or integers, got {}", '{"edges": [[1, {}]]}'),
+        ("expected names as text or integers, got 1.5", '{"neurons": [1.5]}'),
+        ("expected as many activations as neurons, 1, got 0", '{"neurons": ["x"]}'),
+        ("expected output_transform null or 'softmax', got 'exec'", '{"output_transform": "exec"}'),
+    ],
+)
+def test_other_json_is_refused(message, text):
+    with pytest.raises(ValueError) as caught:
+        Graph.from_json(text)
+    assert str(caught.value) == f"Graph.from_json: {message}"
+
+
+def test_deeply_nested_json_is_refused():
+    with pytest.raises(ValueError, match="Graph.from_json"):
+        Graph.from_json("[" * 100_000)
+
+
+def test_json_needs_names():
+    with pytest.raises(ValueError, match=r"neuron \(0, 0\) is no text and no integer"):
+        Graph([((0, 0), "y")], [(0, 0)], ["y"]).to_json()
+    with pytest.raises(ValueError, match="is a callable and has no name"):
+        graph(activation=torch.relu).to_json()
+
+
+def test_numbers_by_name():
+    g = graph()
+    assert g.by_edge(torch.arange(5.0))["h", "y"] == 2
+    assert g.by_neuron(torch.arange(5.0)) == {"a": 0, "b": 1, "h": 2, "y": 3, "z": 4}
+
+
+def test_a_picture_of_a_network():
+    net = nn.NeuronGraph(Graph([("x", 'say "h"'), ('say "h"', "y")], ["x"], ["y"]))
+    with torch.no_grad():
+        net.weight.copy_(torch.tensor([2.0, -1.0]))
+        net.bias.copy_(torch.tensor([0.0, 0.5, -0.25]))
+    lines = pictures.dot(net).splitlines()
+    assert lines[2:] == [
+        '  0 [label="x\\n0" shape=doublecircle fillcolor="#ffffff"];',
+        '  1 [label="say \\"h\\"\\n0.5" fillcolor="#2563eb"];',
+        '  2 [label="y\\n-0.25" shape=doublecircle fillcolor="#f4ac86"];',
+        '  0 -> 1 [label="2" color="#2563eb"];',
+        '  1 -> 2 [label="-1" color="#f4ac86"];',
+        "}",
+    ]
+    assert '"x\\n3"' in pictures.dot(net, torch.tensor([3.0]))
+    assert '"y\\n-6.75"' in pictures.dot(net, torch.tensor([3.0]))
+    with pytest.raises(ValueError, match=r"dot: expected one sample \[inputs\], got \[2, 1\]"):
+        pictures.dot(net, torch.ones(2, 1))
+
+
+def test_statistics():
+    assert pictures.statistics(graph([*EDGES, ("a", "dead")])) == {
+        "neurons": 6,
+        "edges": 6,
+        "levels": 2,
+        "neurons_by_level": [2, 3, 1],
+        "fan_in": (1, 1.5, 2),
+        "fan_out": (0, 1.5, 3),
+        "unread": 1,
+        "constant": 0,
+    }

@@ -73,7 +73,7 @@ def _load():
 
 _load()
 
-from rewire import graphs, nn, optim  # noqa: E402
+from rewire import graphs, nn, optim, pictures  # noqa: E402
 from rewire.graph import Graph  # noqa: E402
 
-__all__ = ["Graph", "graphs", "nn", "optim"]
+__all__ = ["Graph", "graphs", "nn", "optim", "pictures"]
