@@ -256,6 +256,35 @@ def test_takes_any_leading_dimensions(shape):
     assert all(torch.equal(a, b) for a, b in zip(y.reshape(-1, 3), flat, strict=True))
 
 
+OPTIONS = [{}, {"keep": 60}, {"fan_in": 2}, {"adaptive": True}, {"norm": True, "attention": "both"}]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", OPTIONS)
+def test_compiles_and_exports(options):
+    graph = rewire.graphs.random_dag(5, 30, 3, 150, output_transform="softmax")
+    net = NeuronGraph(graph, **options)
+    x = torch.randn(7, 5)
+    torch._dynamo.reset()
+    compiled = torch.compile(net, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(x), net(x))
+    weights = [p for p in net.parameters() if p is not net.bias]
+    grads = [torch.autograd.grad(f(x)[:, 0].sum(), weights) for f in (compiled, net)]
+    torch.testing.assert_close(*grads)
+    exported = torch.export.export(net, (x,)).module()
+    torch.testing.assert_close(exported(x), net(x))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_types_are_summed_in_float32(dtype):
+    net = network_of(golden("fw_densenet"), dtype=dtype)
+    x = golden("fw_densenet")["x"].to(dtype)
+    wide = network_of(golden("fw_densenet"), dtype=torch.float32)
+    wide.load_state_dict(net.state_dict())
+    assert net(x).dtype == dtype
+    assert torch.equal(net(x), wide(x.float()).to(dtype))
+
+
 def test_inputs_have_no_bias():
     net = NeuronGraph(rewire.Graph([("x", "y")], ["x"], ["y"]), init="connex")
     assert net.bias[net.graph.index["x"]] == 0 and net.bias[net.graph.index["y"]] != 0

@@ -44,7 +44,9 @@ class Level(nn.Module):
     Neurons and sources are positions in the order of evaluation; edges are sorted by neuron.
     """
 
-    def __init__(self, graph: Graph, begin: int, end: int, structure: Sequence[Tensor]):
+    def __init__(
+        self, graph: Graph, begin: int, end: int, structure: Sequence[Tensor], of_neuron: bool
+    ):
         super().__init__()
         neurons, offsets, columns, edges = (structure[i].long() for i in (0, 3, 4, 5))
         first, last = int(offsets[begin]), int(offsets[end])
@@ -70,6 +72,11 @@ class Level(nn.Module):
             "within": within,  # of an edge among its neuron's
             "fan_in": fan_in,
         }
+        if of_neuron:
+            real = torch.arange(max(self.fan_ins, default=0)) < fan_in.unsqueeze(1)
+            pairs = (real.unsqueeze(1) & real.unsqueeze(2)).nonzero()
+            # [neurons, most] what is no padding; [pairs, 3] neuron, row and column of a matrix
+            buffers |= {"real": real, "pairs": pairs}
         for name, tensor in buffers.items():
             self.register_buffer(name, tensor, persistent=False)
         groups: dict = {}
@@ -102,7 +109,7 @@ class Levels(nn.Module):
         offsets = structure[2].tolist()
         self.num_inputs = offsets[1]
         self.levels = nn.ModuleList(
-            Level(graph, begin, end, structure)
+            Level(graph, begin, end, structure, attention in ("neuron", "both"))
             for begin, end in zip(offsets[1:], offsets[2:])
             if begin < end
         )
@@ -173,24 +180,20 @@ class Levels(nn.Module):
 
     def _attend_by_neuron(self, level: Level, read: Tensor, at: int, at_square: int) -> Tensor:
         """What each edge reads, [batch, edges], after its neuron's attention."""
-        num_neurons, most = len(level.names), int(level.fan_in.max())
-        device = read.device
-        real = torch.arange(most, device=device) < level.fan_in.unsqueeze(1)
+        num_neurons, most = level.real.shape
+        count, pairs = len(level.pairs), tuple(level.pairs.t())
         padded = read.new_zeros(len(read), num_neurons, most)
-        padded = padded.index_put(
-            (torch.arange(len(read), device=device)[:, None], level.slot, level.within), read
-        )
-        both = (real.unsqueeze(1) & real.unsqueeze(2)).nonzero(as_tuple=True)
-        count = len(both[0])
+        samples = torch.arange(len(read), device=read.device)[:, None]
+        padded = padded.index_put((samples, level.slot, level.within), read)
         weight, bias = [], []
         for i in range(3):
             packed = self.neuron_attention_weight[i, at_square : at_square + count]
-            weight.append(read.new_zeros(num_neurons, most, most).index_put(both, packed))
+            weight.append(read.new_zeros(num_neurons, most, most).index_put(pairs, packed))
             own = self.neuron_attention_bias[i, at : at + len(level.edges)]
             zeros = read.new_zeros(num_neurons, most)
             bias.append(zeros.index_put((level.slot, level.within), own))
         size = level.fan_in.clamp(min=1)
-        attended = _attend(padded, torch.stack(weight), torch.stack(bias), size, real)
+        attended = _attend(padded, torch.stack(weight), torch.stack(bias), size, level.real)
         return attended[:, level.slot, level.within]
 
     def _activated(self, net, level: Level, sums: Tensor) -> Tensor:
