@@ -217,11 +217,11 @@ struct NeuronsOnCpu {
     });
   }
 
-  static void backward(const NeuronCall& call, const Tensor& grad_output, const Tensor& state, bool,
-                       bool to_weight, const NeuronGradients& out) {
+  static void backward(const NeuronCall& call, const Tensor& grad_output, const Tensor& state,
+                       const NeuronGradients& out) {
     AT_DISPATCH_FLOATING_TYPES(state.scalar_type(), kNeuronGraphBackward, [&] {
       const Tensor gradients = grad_sums<scalar_t>(call, grad_output, state, out.input);
-      if (to_weight) grad_weights<scalar_t>(call, gradients, state, out);
+      if (out.bias.numel() > 0) grad_weights<scalar_t>(call, gradients, state, out);
     });
   }
 };

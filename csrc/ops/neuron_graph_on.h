@@ -4,7 +4,8 @@
 //   void check(const NeuronCall&), check_backward(const NeuronCall&)
 //   void forward(const NeuronCall&, input, biases, keep, output, state): biases [neurons] and keep
 //     [neurons, batch], which may be undefined, by position; fills output, and state if it is kept
-//   NeuronGradients backward(const NeuronCall&, grad_output, state, to_input, to_weight)
+//   void backward(const NeuronCall&, grad_output, state, const NeuronGradients&): adds to the
+//     gradients, which are 0; one that is empty is not asked for
 #pragma once
 
 #include <ATen/ops/empty.h>
@@ -23,14 +24,13 @@ using NeuronOutputs = std::tuple<at::Tensor, at::Tensor>;
 using NeuronGradientOutputs = std::tuple<at::Tensor, at::Tensor, at::Tensor>;
 
 inline NeuronCall neuron_call(const NeuronArguments& arguments, int64_t num_inputs, int64_t batch) {
-  NeuronCall call{.structure = contiguous_structure(arguments.structure),
-                  .weight = summable(arguments.weight),
-                  .mask = arguments.mask,
-                  .kept_only = arguments.gradient == "kept",
-                  .num_neurons = arguments.structure[0].numel(),
-                  .num_inputs = num_inputs,
-                  .batch = batch};
-  return call;
+  return {.structure = contiguous_structure(arguments.structure),
+          .weight = summable(arguments.weight),
+          .mask = arguments.mask,
+          .kept_only = arguments.gradient == "kept",
+          .num_neurons = arguments.structure[0].numel(),
+          .num_inputs = num_inputs,
+          .batch = batch};
 }
 
 template <typename Device>
@@ -74,8 +74,7 @@ NeuronGradientOutputs neuron_backward_on(const at::Tensor& grad_output, const at
                                   zeros(to_weight, {call.weight.numel()}),
                                   zeros(to_weight, {call.num_neurons})};
   if (call.batch > 0 && call.num_neurons > 0 && (to_input || to_weight)) {
-    Device::backward(call, summable(grad_output), state.contiguous(), to_input, to_weight,
-                     gradients);
+    Device::backward(call, summable(grad_output), state.contiguous(), gradients);
   }
   const auto dtype = weight.scalar_type();
   return {gradients.input.to(dtype), gradients.weight.to(dtype), gradients.bias.to(dtype)};

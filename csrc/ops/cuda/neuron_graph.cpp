@@ -56,7 +56,8 @@ struct NeuronsOnCuda {
   }
 
   static void backward(const NeuronCall& call, const Tensor& grad_output, const Tensor& state,
-                       bool to_input, bool to_weight, const NeuronGradients& out) {
+                       const NeuronGradients& out) {
+    const bool to_input = out.input.numel() > 0, to_weight = out.bias.numel() > 0;
     const c10::DeviceGuard guard(state.device());
     const NeuronStructure& s = call.structure;
     const Tensor weights = weights_in_use(call).index_select(0, s.edges).index_select(0, s.order);
