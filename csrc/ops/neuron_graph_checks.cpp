@@ -133,6 +133,10 @@ void check_neuron_graph_backward(const NeuronArguments& arguments, const Tensor&
   const auto sizes = state_sizes(num_neurons, grad_output.sym_size(0), true);
   TORCH_CHECK(state.sym_sizes().equals(sizes), kNeuronGraphBackward, ": expected state of shape ",
               c10::SymIntArrayRef(sizes), ", got ", state.sym_sizes());
+  const auto dtype = arguments.weight.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+  TORCH_CHECK(state.scalar_type() == dtype, kNeuronGraphBackward, ": expected state of dtype ",
+              dtype, ", got ", state.scalar_type());
+  check_device(kNeuronGraphBackward, "state", state, arguments.weight);
 }
 
 std::vector<c10::SymInt> state_sizes(const c10::SymInt& num_neurons, const c10::SymInt& batch,

@@ -172,3 +172,58 @@ def test_large_batches_do_not_depend_on_threads():
     torch.set_num_threads(threads)
     for result in results[1:]:
         assert all(map(torch.equal, result, results[0]))
+
+
+@pytest.mark.parametrize(
+    "message, change",
+    [
+        ("expected state of shape [2, 6, 16], got [2, 5, 16]", {"state": torch.zeros(2, 5, 16)}),
+        (
+            "expected state of dtype Double, got Float",
+            {"state": torch.zeros(2, 6, 16, dtype=torch.float32)},
+        ),
+        (
+            "expected grad_output of shape [batch, outputs = 3], got [3, 2]",
+            {"grad_output": torch.zeros(3, 2)},
+        ),
+        ("expected gradient `all` or `kept`, got `some`", {"gradient": "some"}),
+    ],
+)
+def test_backward_refuses_what_forward_did_not_give(message, change):
+    x, weight, bias = arguments(requires_grad=False)
+    graph = small()
+    output, state = ops.neuron_graph(x, weight, bias, graph)
+    given = {"grad_output": output, "state": state, "gradient": "all", **change}
+    for key in ("grad_output", "state"):
+        if given[key].dtype == torch.float32 and "dtype" not in message:
+            given[key] = given[key].double()
+    with pytest.raises(RuntimeError) as caught:
+        ops.neuron_graph_backward(
+            given["grad_output"],
+            weight,
+            graph,
+            given["state"],
+            None,
+            given["gradient"],
+            2,
+            True,
+            True,
+        )
+    assert str(caught.value).splitlines()[0] == f"neuron_graph_backward: {message}"
+
+
+def test_backward_has_no_derivative():
+    x, weight, bias = arguments()
+    out = ops.neuron_graph(x, weight, bias, small())[0]
+    (grad,) = torch.autograd.grad(out.square().sum(), weight, create_graph=True)
+    with pytest.raises(RuntimeError, match="neuron_graph can be differentiated once"):
+        grad.sum().backward()
+
+
+def test_a_transpose_that_is_none_is_refused():
+    x, weight, bias = arguments()
+    graph = small()
+    graph[8] = graph[8].flip(0)
+    out = ops.neuron_graph(x, weight, bias, graph)[0]
+    with pytest.raises(RuntimeError, match=r"expected order\[0\] to be the place of the edge"):
+        out.sum().backward()
