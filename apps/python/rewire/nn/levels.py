@@ -53,8 +53,7 @@ class Level(nn.Module):
         own = columns[first:last]
         sources, place = own.unique(return_inverse=True)
         fan_in = offsets[begin + 1 : end + 1] - offsets[begin:end]
-        self.numbers = neurons[begin:end].tolist()
-        self.names = [graph.neurons[n] for n in self.numbers]
+        self.names = [graph.neurons[n] for n in neurons[begin:end].tolist()]
         self.source_names = [graph.neurons[n] for n in neurons[sources].tolist()]
         self.own_sources = [
             [graph.neurons[n] for n in part.tolist()]
@@ -77,12 +76,14 @@ class Level(nn.Module):
             pairs = (real.unsqueeze(1) & real.unsqueeze(2)).nonzero()
             # [neurons, most] what is no padding; [pairs, 3] neuron, row and column of a matrix
             buffers |= {"real": real, "pairs": pairs}
-        for name, tensor in buffers.items():
-            self.register_buffer(name, tensor, persistent=False)
         groups: dict = {}
-        for i, n in enumerate(self.numbers):
+        for i, n in enumerate(neurons[begin:end].tolist()):
             groups.setdefault(graph.activations[n], []).append(i)
         self.groups = groups  # {activation: its neurons' slots}
+        # of a neuron among those sorted by activation
+        buffers["order"] = torch.tensor([i for own in groups.values() for i in own]).argsort()
+        for name, tensor in buffers.items():
+            self.register_buffer(name, tensor, persistent=False)
 
 
 def _attend(x: Tensor, weight: Tensor, bias: Tensor, size, real: Tensor | None = None) -> Tensor:
@@ -113,7 +114,6 @@ class Levels(nn.Module):
             for begin, end in zip(offsets[1:], offsets[2:])
             if begin < end
         )
-        self.hidden = set(graph.numbers(graph.hidden).tolist())
         modules = [one for one in graph.activations if isinstance(one, nn.Module)]
         self.activations = nn.ModuleList(dict.fromkeys(modules))  # for their parameters
         self.norm = norm
@@ -197,10 +197,9 @@ class Levels(nn.Module):
         return attended[:, level.slot, level.within]
 
     def _activated(self, net, level: Level, sums: Tensor) -> Tensor:
-        hidden = torch.tensor([n in self.hidden for n in level.numbers], device=sums.device)
         if net.adaptive:
-            sums = sums * torch.where(hidden, net.rate[level.neurons], 1)
-        slots, results = [], []
+            sums = sums * net.of_hidden(net.rate)[level.neurons]
+        results = []
         for activation, own in level.groups.items():
             function = FUNCTIONS.get(activation, activation)
             part = sums[:, own]
@@ -210,11 +209,9 @@ class Levels(nn.Module):
                     f"NeuronGraph: an activation must keep the shape {list(part.shape)}, got "
                     f"{list(result.shape)} from {activation!r}"
                 )
-            slots += own
             results.append(result)
-        order = torch.tensor(slots, device=sums.device).argsort()
-        new = torch.cat(results, 1).index_select(1, order)
-        return new * torch.where(hidden, net.gain[level.neurons], 1) if net.adaptive else new
+        new = torch.cat(results, 1).index_select(1, level.order)
+        return new * net.of_hidden(net.gain)[level.neurons] if net.adaptive else new
 
     def survivors(self, old: "Levels") -> dict[str, Tensor]:
         """{parameter: old places along its last dimension, -1 for what is new}."""

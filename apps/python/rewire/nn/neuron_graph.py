@@ -99,6 +99,9 @@ class NeuronGraph(nn.Module):
         positions = torch.empty(num_neurons, dtype=torch.int32)
         positions[self._structure0.long()] = torch.arange(num_neurons, dtype=torch.int32)
         self.register_buffer("_positions", positions, persistent=False)
+        hidden = torch.zeros(num_neurons, dtype=torch.bool)
+        hidden[graph.numbers(graph.hidden)] = True
+        self.register_buffer("_hidden", hidden, persistent=False)
         self.weight = nn.Parameter(torch.empty(num_edges))
         self.bias = nn.Parameter(torch.empty(num_neurons))
         if adaptive:
@@ -130,7 +133,7 @@ class NeuronGraph(nn.Module):
                     raise ValueError(f"NeuronGraph: dropout of neuron {name!r}, which is not there")
                 probability[self.graph.index[name]] = _probability(p, name)
         elif isinstance(dropout, (int, float)) and not isinstance(dropout, bool):
-            probability[self.graph.numbers(self.graph.hidden)] = _probability(dropout, None)
+            probability[self._hidden.cpu()] = _probability(dropout, None)
         elif dropout is not None:
             raise TypeError(
                 "NeuronGraph: expected dropout as a number or a mapping from neurons to numbers, "
@@ -189,17 +192,12 @@ class NeuronGraph(nn.Module):
                 batch, weight, bias, [*structure, outputs], mask, keep, "all", differentiable
             )
             if self.adaptive and outputs is self._positions:
-                out = out * self._gains()
+                out = out * self.of_hidden(self.gain)
         return out.reshape(*x.shape[:-1], out.shape[-1])
 
-    def _hidden_only(self, parameter: Tensor) -> Tensor:
+    def of_hidden(self, parameter: Tensor) -> Tensor:
         """The parameter [neurons], with 1 for inputs and outputs."""
-        hidden = torch.zeros_like(parameter, dtype=torch.bool)
-        hidden[self.graph.numbers(self.graph.hidden)] = True
-        return torch.where(hidden, parameter, torch.ones_like(parameter))
-
-    def _gains(self) -> Tensor:
-        return self._hidden_only(self.gain)
+        return torch.where(self._hidden, parameter, torch.ones_like(parameter))
 
     def _folded(self) -> tuple[Tensor, Tensor]:
         """Weights and biases of a graph of plain activations with the same outputs.
@@ -208,8 +206,8 @@ class NeuronGraph(nn.Module):
         """
         if not self.adaptive:
             return self.weight, self.bias
-        rate = self._hidden_only(self.rate)
-        weight = self.weight * self._gains()[self._sources] * rate[self._targets]
+        gain, rate = self.of_hidden(self.gain), self.of_hidden(self.rate)
+        weight = self.weight * gain[self._sources] * rate[self._targets]
         return weight, self.bias * rate
 
     def edge(self, source: Name, target: Name) -> int:
@@ -320,9 +318,13 @@ def _strongest_by_target(weight: Tensor, targets: Tensor, fan_in: int) -> Tensor
     return mask
 
 
+def _fan_in(net: NeuronGraph) -> Tensor:
+    """Of each edge's target."""
+    return net._targets.bincount(minlength=len(net.graph.neurons))[net._targets]
+
+
 def _he(net: NeuronGraph):
-    fan_in = net._targets.bincount(minlength=len(net.graph.neurons)).clamp(min=1)
-    net.weight.normal_().mul_((2 / fan_in[net._targets]).sqrt())
+    net.weight.normal_().mul_((2 / _fan_in(net)).sqrt())
     net.bias.zero_()
 
 
@@ -342,8 +344,7 @@ def _connex(net: NeuronGraph):
 
 
 def _xavier(net: NeuronGraph):
-    fan_in = net._targets.bincount(minlength=len(net.graph.neurons)).clamp(min=1)
-    net.weight.normal_().div_(fan_in[net._targets].sqrt())
+    net.weight.normal_().div_(_fan_in(net).sqrt())
     net.bias.zero_()
 
 
