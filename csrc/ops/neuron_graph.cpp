@@ -7,7 +7,7 @@
 #include <torch/library.h>
 
 #include "ops/dispatch.h"
-#include "ops/wired_blocks_on.h"
+#include "ops/pointwise.h"
 
 namespace rewire::ops {
 namespace {
@@ -16,8 +16,6 @@ using at::Tensor;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 using Given = std::optional<Tensor>;
-using NeuronOutputs = std::tuple<Tensor, Tensor>;
-using NeuronGrads = std::tuple<Tensor, Tensor, Tensor>;
 
 NeuronOutputs neurons_meta(const Tensor& input, const Tensor& weight, const Tensor& bias,
                            at::TensorList structure, const Given& mask, const Given& keep,
@@ -28,10 +26,10 @@ NeuronOutputs neurons_meta(const Tensor& input, const Tensor& weight, const Tens
                            weight.options().dtype(summing_dtype(weight)))};
 }
 
-NeuronGrads neurons_backward_meta(const Tensor& grad_output, const Tensor& weight,
-                                  at::TensorList structure, const Tensor& state, const Given& mask,
-                                  std::string_view gradient, c10::SymInt num_inputs, bool to_input,
-                                  bool to_weight) {
+NeuronGradientOutputs neurons_backward_meta(const Tensor& grad_output, const Tensor& weight,
+                                            at::TensorList structure, const Tensor& state,
+                                            const Given& mask, std::string_view gradient,
+                                            c10::SymInt num_inputs, bool to_input, bool to_weight) {
   check_neuron_graph_backward({weight, structure, mask, gradient}, grad_output, state);
   const auto like = [&](bool asked, std::vector<c10::SymInt> sizes) {
     return at::empty_symint(asked ? sizes : std::vector<c10::SymInt>{0}, weight.options());
@@ -47,13 +45,13 @@ NeuronOutputs call_neurons(const Tensor& input, const Tensor& weight, const Tens
   return op.call(input, weight, bias, structure, mask, keep, gradient, keep_state);
 }
 
-NeuronGrads call_neurons_backward(const Tensor& grad_output, const Tensor& weight,
-                                  at::TensorList structure, const Tensor& state, const Given& mask,
-                                  std::string_view gradient, c10::SymInt num_inputs, bool to_input,
-                                  bool to_weight) {
+NeuronGradientOutputs call_neurons_backward(const Tensor& grad_output, const Tensor& weight,
+                                            at::TensorList structure, const Tensor& state,
+                                            const Given& mask, std::string_view gradient,
+                                            c10::SymInt num_inputs, bool to_input, bool to_weight) {
   static const auto op =
-      find_op<NeuronGrads(const Tensor&, const Tensor&, at::TensorList, const Tensor&, const Given&,
-                          std::string_view, c10::SymInt, bool, bool)>(
+      find_op<NeuronGradientOutputs(const Tensor&, const Tensor&, at::TensorList, const Tensor&,
+                                    const Given&, std::string_view, c10::SymInt, bool, bool)>(
           "rewire::neuron_graph_backward");
   return op.call(grad_output, weight, structure, state, mask, gradient, num_inputs, to_input,
                  to_weight);
@@ -129,10 +127,11 @@ struct NeuronsBackward : torch::autograd::Function<NeuronsBackward> {
   }
 };
 
-NeuronGrads neurons_backward_autograd(const Tensor& grad_output, const Tensor& weight,
-                                      at::TensorList structure, const Tensor& state,
-                                      const Given& mask, std::string_view gradient,
-                                      c10::SymInt num_inputs, bool to_input, bool to_weight) {
+NeuronGradientOutputs neurons_backward_autograd(const Tensor& grad_output, const Tensor& weight,
+                                                at::TensorList structure, const Tensor& state,
+                                                const Given& mask, std::string_view gradient,
+                                                c10::SymInt num_inputs, bool to_input,
+                                                bool to_weight) {
   const auto grads = NeuronsBackward::apply(grad_output, weight, structure.vec(), state, mask,
                                             gradient, num_inputs, to_input, to_weight);
   return {grads[0], grads[1], grads[2]};

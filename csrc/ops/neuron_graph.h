@@ -20,6 +20,9 @@ using NeuronStructureTensors =
     std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor,
                at::Tensor, at::Tensor, at::Tensor>;
 
+using NeuronOutputs = std::tuple<at::Tensor, at::Tensor>;
+using NeuronGradientOutputs = std::tuple<at::Tensor, at::Tensor, at::Tensor>;
+
 NeuronStructureTensors as_tuple(const NeuronStructure& structure);
 std::vector<at::Tensor> as_list(const NeuronStructure& structure);
 // Of ten tensors, made contiguous.

@@ -10,7 +10,7 @@
 #include "kernels/neuron_activations.h"
 #include "ops/check.h"
 #include "ops/neuron_graph.h"
-#include "ops/structure.h"
+#include "ops/pointwise.h"
 
 namespace rewire::ops {
 namespace {
@@ -133,7 +133,7 @@ void check_neuron_graph_backward(const NeuronArguments& arguments, const Tensor&
   const auto sizes = state_sizes(num_neurons, grad_output.sym_size(0), true);
   TORCH_CHECK(state.sym_sizes().equals(sizes), kNeuronGraphBackward, ": expected state of shape ",
               c10::SymIntArrayRef(sizes), ", got ", state.sym_sizes());
-  const auto dtype = arguments.weight.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+  const auto dtype = summing_dtype(arguments.weight);
   TORCH_CHECK(state.scalar_type() == dtype, kNeuronGraphBackward, ": expected state of dtype ",
               dtype, ", got ", state.scalar_type());
   check_device(kNeuronGraphBackward, "state", state, arguments.weight);

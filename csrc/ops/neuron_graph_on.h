@@ -20,9 +20,6 @@
 
 namespace rewire::ops {
 
-using NeuronOutputs = std::tuple<at::Tensor, at::Tensor>;
-using NeuronGradientOutputs = std::tuple<at::Tensor, at::Tensor, at::Tensor>;
-
 inline NeuronCall neuron_call(const NeuronArguments& arguments, int64_t num_inputs, int64_t batch) {
   return {.structure = contiguous_structure(arguments.structure),
           .weight = summable(arguments.weight),

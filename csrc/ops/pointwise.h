@@ -39,7 +39,11 @@ std::vector<c10::SymInt> output_sizes(const at::Tensor& input, const Structure& 
 
 // As [batch, channels, places], contiguous: how torch's products sum depends on the layout.
 at::Tensor in_maps(const at::Tensor& tensor);
-// Contiguous, in the dtype that the CPU's products sum in: half types in float32. maps_of: in maps.
+// The dtype that sums of a tensor are in: half types in float32.
+inline at::ScalarType summing_dtype(const at::Tensor& tensor) {
+  return tensor.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+}
+// Contiguous, in the dtype that the CPU's products sum in. maps_of: in maps.
 at::Tensor summable(const at::Tensor& tensor);
 at::Tensor maps_of(const at::Tensor& tensor);
 // [batch, channels, places] with the places and the dtype of `like`, contiguous.

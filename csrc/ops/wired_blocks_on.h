@@ -18,10 +18,6 @@ using BlocksOutputs = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor>
 using BlocksGradientOutputs =
     std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor>;
 
-inline at::ScalarType summing_dtype(const at::Tensor& tensor) {
-  return tensor.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
-}
-
 template <typename Device>
 BlocksOutputs forward_on(const at::Tensor& input, const at::Tensor& weight,
                          at::TensorList structure, const at::Tensor& depthwise,
