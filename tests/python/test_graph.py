@@ -186,6 +186,14 @@ def test_json_brings_it_back(g):
         ("expected names as text or integers, got {}", '{"edges": [[1, {}]]}'),
         ("expected names as text or integers, got 1.5", '{"neurons": [1.5]}'),
         ("expected as many activations as neurons, 1, got 0", '{"neurons": ["x"]}'),
+        (
+            "expected as many operations as neurons, 1, got 0",
+            '{"neurons": ["x"], "activations": [null]}',
+        ),
+        (
+            "expected operations as integers or null, got []",
+            '{"neurons": ["x"], "activations": [null], "operations": [[]]}',
+        ),
         ("expected output_transform null or 'softmax', got 'exec'", '{"output_transform": "exec"}'),
     ],
 )

@@ -3,14 +3,14 @@
 A graph is data: `rewire.nn.NeuronGraph` computes it, and edits it while it trains.
 """
 
-import itertools
-import json
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import cached_property
 
 import torch
 from torch import Tensor
+
+from rewire import graph_json
 
 Name = Hashable
 Edge = tuple[Name, Name]
@@ -30,9 +30,6 @@ ACTIVATIONS = (
     "elu",
     "softplus",
 )
-
-
-_LISTS = ("neurons", "inputs", "outputs", "edges", "operations")
 
 
 def _listed(names: Iterable[Name], most: int = 10) -> str:
@@ -280,49 +277,7 @@ class Graph:
         ValueError
             If the text is no JSON, or not of that form, or the graph is none.
         """
-        try:
-            found = json.loads(text)
-        except (json.JSONDecodeError, RecursionError) as error:
-            raise ValueError(f"Graph.from_json: {error}") from None
-        if not isinstance(found, dict):
-            raise ValueError(f"Graph.from_json: expected an object, got {type(found).__name__}")
-        if unknown := found.keys() - {*_LISTS, "activations", "output_transform", "parallel"}:
-            raise ValueError(f"Graph.from_json: unknown key {sorted(unknown)[0]!r}")
-        lists = {key: found.get(key, []) for key in (*_LISTS, "activations")}
-        for key, value in lists.items():
-            if not isinstance(value, list):
-                raise ValueError(f"Graph.from_json: expected {key} as a list, got {value!r}")
-        names = lists["neurons"]
-        edges = lists["edges"]
-        for edge in edges:
-            if not isinstance(edge, list) or len(edge) != 2:
-                raise ValueError(f"Graph.from_json: expected edges as pairs, got {edge!r}")
-        for name in [*names, *lists["inputs"], *lists["outputs"], *itertools.chain(*edges)]:
-            if not isinstance(name, (str, int)):
-                raise ValueError(
-                    f"Graph.from_json: expected names as text or integers, got {name!r}"
-                )
-        if len(lists["activations"]) != len(names):
-            raise ValueError(
-                f"Graph.from_json: expected as many activations as neurons, {len(names)}, got "
-                f"{len(lists['activations'])}"
-            )
-        transform = found.get("output_transform")
-        if transform not in (None, "softmax"):
-            raise ValueError(
-                f"Graph.from_json: expected output_transform null or 'softmax', got {transform!r}"
-            )
-        activations = zip(names, lists["activations"], strict=True)
-        return cls(
-            [(source, target) for source, target in edges],
-            lists["inputs"],
-            lists["outputs"],
-            activation={name: one for name, one in activations if one is not None},
-            output_transform=transform,
-            neurons=names,
-            operation={n: i for n, i in zip(names, lists["operations"]) if i is not None},
-            parallel=bool(found.get("parallel", False)),
-        )
+        return cls(**graph_json.parsed(text))
 
     def to_json(self) -> str:
         """As JSON: neurons, inputs, outputs, edges, activations and operations, without weights.
@@ -332,24 +287,7 @@ class Graph:
         ValueError
             If a name is neither text nor an integer, or a callable is among the activations.
         """
-        for name in self.neurons:
-            if not isinstance(name, (str, int)):
-                raise ValueError(f"Graph.to_json: neuron {name!r} is no text and no integer")
-        for one in (*self.activations, self.output_transform):
-            if callable(one):
-                raise ValueError(f"Graph.to_json: {one!r} is a callable and has no name")
-        return json.dumps(
-            {
-                "neurons": self.neurons,
-                "inputs": self.inputs,
-                "outputs": self.outputs,
-                "edges": self.edges,
-                "activations": self.activations,
-                "operations": [self.operation.get(name) for name in self.neurons],
-                "output_transform": self.output_transform,
-                "parallel": self.parallel,
-            }
-        )
+        return graph_json.written(self)
 
     def by_edge(self, numbers: Tensor) -> dict[Edge, float]:
         """{(source, target): number} of what is one an edge: weights, their gradients.
