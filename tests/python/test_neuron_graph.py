@@ -333,3 +333,17 @@ def test_an_input_of_the_wrong_length():
         NeuronGraph(GRAPH)(torch.ones(4, 2))
     message = "NeuronGraph: expected input of shape [*, inputs = 1], got [4, 2]"
     assert str(caught.value) == message
+
+
+def test_default_device_is_that_of_the_parameters():
+    """Wiring is found on the CPU, also where new tensors are made elsewhere."""
+    with torch.device("meta"):
+        graph = rewire.graphs.random_dag(3, 5, 2, 12)
+        net = NeuronGraph(graph, dropout=0.5, norm=True)
+        new, _ = net.edit(add_hidden=["h"], add_edges=[(0, "h")])
+        numbers = graph.numbers(graph.outputs)
+    for one in (net, new):
+        tensors = [*one.parameters(), *one.buffers()]
+        assert {tensor.device.type for tensor in tensors} == {"meta"}
+    assert {graph.level.device.type, numbers.device.type} == {"cpu"}
+    assert graph.edges == rewire.graphs.random_dag(3, 5, 2, 12).edges

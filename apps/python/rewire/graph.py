@@ -5,7 +5,7 @@ A graph is data: `rewire.nn.NeuronGraph` computes it, and edits it while it trai
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, wraps
 
 import torch
 from torch import Tensor
@@ -30,6 +30,17 @@ ACTIVATIONS = (
     "elu",
     "softplus",
 )
+
+
+def on_cpu(function: Callable) -> Callable:
+    """A graph is made on the CPU, whatever torch's default device is."""
+
+    @wraps(function)
+    def wrapped(*args, **options):
+        with torch.device("cpu"):
+            return function(*args, **options)
+
+    return wrapped
 
 
 def _listed(names: Iterable[Name], most: int = 10) -> str:
@@ -123,6 +134,7 @@ class Graph:
     (('x', 'h', 'y'), 2)
     """
 
+    @on_cpu
     def __init__(
         self,
         edges: Iterable[Edge] | Tensor,
@@ -138,12 +150,13 @@ class Graph:
         self.output_transform, self.parallel = output_transform, parallel
         self._check_lists()
         if isinstance(edges, Tensor):
-            self.neurons, numbers = _numbered_tensor(edges, self.inputs, neurons)
+            self.neurons, numbers = _numbered_tensor(edges.cpu(), self.inputs, neurons)
         else:
             self.neurons, numbers = _numbered(list(edges), self.inputs, neurons)
         self._finish(numbers, activation, operation)
 
     @classmethod
+    @on_cpu
     def _of_numbers(cls, numbers: Tensor, neurons, inputs, outputs, activation, operation, like):
         """Of edges [edges, 2] between places in `neurons`; the rest is as in the graph `like`."""
         graph = cls.__new__(cls)
@@ -311,6 +324,7 @@ class Graph:
         ends = {*self.inputs, *self.outputs}
         return tuple(name for name in self.neurons if name not in ends)
 
+    @on_cpu
     def numbers(self, names: Iterable[Name]) -> Tensor:
         """Their places among the neurons, int64."""
         return torch.tensor([self.index[name] for name in names], dtype=torch.int64)

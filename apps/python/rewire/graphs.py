@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import torch
 
-from rewire.graph import Graph
+from rewire.graph import Graph, on_cpu
 
 
 def _layers(sizes: Sequence[int]) -> list[range]:
@@ -65,6 +65,7 @@ def densenet(inputs: int, hidden: int, outputs: int, **options) -> Graph:
     return _graph(edges, inputs, outputs, first + outputs, options)
 
 
+@on_cpu
 def random_dag(
     inputs: int, hidden: int, outputs: int, edges: int, seed: int = 0, **options
 ) -> Graph:
@@ -99,6 +100,7 @@ def random_dag(
     return _graph(pairs, inputs, outputs, num_neurons, options)
 
 
+@on_cpu
 def small_world(
     inputs: int,
     hidden: int,
@@ -130,6 +132,7 @@ def small_world(
     return _graph(edges, inputs, outputs, last + outputs, options)
 
 
+@on_cpu
 def layered(sizes: Sequence[int], skip: float = 0.0, seed: int = 0, **options) -> Graph:
     """Layers of these sizes, each on the one before; and each edge that skips layers with
     probability `skip`.

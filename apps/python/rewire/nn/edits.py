@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from rewire.graph import Edge, Graph, Name, _listed
+from rewire.graph import Edge, Graph, Name, _listed, on_cpu
 
 
 @dataclass
@@ -22,11 +22,13 @@ class Changes:
 
     def copy(self, name: str, old: Tensor, new: Tensor):
         """Writes what survives of `old`, a tensor of that parameter's shape, into `new`."""
-        places = self.parameters[name].to(new.device)
-        kept = places >= 0
-        new[..., kept] = old.index_select(-1, places[kept]).to(new.dtype)
+        places = self.parameters[name]
+        kept = (places >= 0).nonzero().flatten()
+        survivors = old.index_select(-1, places[kept].to(old.device))
+        new.index_copy_(-1, kept.to(new.device), survivors.to(new))
 
 
+@on_cpu
 def edited(
     graph: Graph,
     add_edges: Iterable[Edge],

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
-from rewire.graph import Edge, Graph, Name
+from rewire.graph import Edge, Graph, Name, on_cpu
 from rewire.nn.edits import Changes, edited
 from rewire.nn.levels import Levels
 
@@ -78,7 +78,7 @@ class NeuronGraph(nn.Module):
             raise ValueError(
                 f"NeuronGraph: expected attention None, 'level', 'neuron' or 'both', got {attention!r}"
             )
-        num_edges, num_neurons = graph.num_edges, len(graph.neurons)
+        num_edges = graph.num_edges
         if keep is not None and not 0 <= keep <= num_edges:
             raise ValueError(f"NeuronGraph: expected keep in [0, {num_edges}], got {keep}")
         if fan_in is not None and fan_in < 0:
@@ -92,6 +92,13 @@ class NeuronGraph(nn.Module):
         self.graph, self.norm, self.attention = graph, norm, attention
         self.adaptive, self.keep, self.fan_in = adaptive, keep, fan_in
         self.init, self.between = init, between
+        device = torch.get_default_device()
+        self._make_tensors(graph, dropout)
+        self.to(device)
+
+    @on_cpu
+    def _make_tensors(self, graph: Graph, dropout):
+        num_edges, num_neurons = graph.num_edges, len(graph.neurons)
         for i, part in enumerate(graph.structure()):
             self.register_buffer(f"_structure{i}", part, persistent=False)
         self.register_buffer("_targets", graph.targets, persistent=False)
@@ -104,11 +111,12 @@ class NeuronGraph(nn.Module):
         self.register_buffer("_hidden", hidden, persistent=False)
         self.weight = nn.Parameter(torch.empty(num_edges))
         self.bias = nn.Parameter(torch.empty(num_neurons))
-        if adaptive:
+        if self.adaptive:
             self.gain = nn.Parameter(torch.ones(num_neurons))
             self.rate = nn.Parameter(torch.ones(num_neurons))
-        level_by_level = norm or attention or between or any(map(callable, graph.activations))
-        self.levels = Levels(graph, norm, attention) if level_by_level else None
+        options = self.norm or self.attention or self.between
+        level_by_level = options or any(map(callable, graph.activations))
+        self.levels = Levels(graph, self.norm, self.attention) if level_by_level else None
         if isinstance(graph.output_transform, nn.Module):
             self.output_transform = graph.output_transform
         self.set_dropout(dropout)
@@ -217,6 +225,7 @@ class NeuronGraph(nn.Module):
         except ValueError:
             raise ValueError(f"NeuronGraph: no edge from {source!r} to {target!r}") from None
 
+    @on_cpu
     def edit(
         self,
         add_edges: Iterable[Edge] = (),
