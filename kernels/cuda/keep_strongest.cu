@@ -10,8 +10,8 @@ struct WriteMask {
   bool* mask;
 
   template <typename Key>
-  __device__ void operator()(int64_t entry, bool kept, const Ties&, const Cut<Key>&) const {
-    mask[entry] = kept;
+  __device__ void operator()(int64_t entry, uint32_t kept, const Ties&, const Cut<Key>&) const {
+    mask[entry] = kept >> lane() & 1;
   }
 };
 
@@ -21,8 +21,8 @@ struct WriteKept {
   Bits* out;
 
   template <typename Key>
-  __device__ void operator()(int64_t entry, bool kept, const Ties&, const Cut<Key>&) const {
-    out[entry] = kept ? weight[entry] : Bits{0};
+  __device__ void operator()(int64_t entry, uint32_t kept, const Ties&, const Cut<Key>&) const {
+    out[entry] = kept >> lane() & 1 ? weight[entry] : Bits{0};
   }
 };
 

@@ -152,8 +152,9 @@ struct MarkStrongest {
   Before before_tile;
 };
 
-// Calls emit(entry, kept, before, cut) for each entry of the weight; `before` is the Before, Ties
-// or Places, of the entries with lower indices. A block has one tile, a warp 32 * kItems
+// Calls emit(entry, kept, before, cut) for each entry of the weight, a lane an entry: `kept` says
+// which lanes' entries are kept, and `before` is the Before, Ties or Places, of the entries below
+// the warp's first, whose index is a multiple of 32. A block has one tile, a warp 32 * kItems
 // consecutive entries of it.
 template <typename Before, typename Bits, typename Emit>
 __global__ void __launch_bounds__(kRankThreads)
@@ -165,16 +166,21 @@ __global__ void __launch_bounds__(kRankThreads)
   const auto cut = selecting->cut;
   const int64_t begin = tile * kTile + warp() * kItems * kWarp + lane();
 
+  KeyOf<Bits> keys[kItems];  // all are asked for before the first is looked at
+#pragma unroll
+  for (int i = 0; i < kItems; ++i) {
+    const int64_t entry = begin + i * kWarp;
+    keys[i] = entry < weight.count ? weight.key(entry) : 0;
+  }
   uint32_t above[kItems];  // which lanes' entries
   uint32_t equal[kItems];
   int num_above = 0;
   int num_equal = 0;
+#pragma unroll
   for (int i = 0; i < kItems; ++i) {
-    const int64_t entry = begin + i * kWarp;
-    const bool is_entry = entry < weight.count;
-    const auto key = is_entry ? weight.key(entry) : 0;
-    above[i] = __ballot_sync(kAllLanes, is_entry && key > cut.key);
-    equal[i] = __ballot_sync(kAllLanes, is_entry && key == cut.key);
+    const bool is_entry = begin + i * kWarp < weight.count;
+    above[i] = __ballot_sync(kAllLanes, is_entry && keys[i] > cut.key);
+    equal[i] = __ballot_sync(kAllLanes, is_entry && keys[i] == cut.key);
     num_above += __popc(above[i]);
     num_equal += __popc(equal[i]);
   }
@@ -191,15 +197,16 @@ __global__ void __launch_bounds__(kRankThreads)
 
   Before before = memory.before_tile;
   for (int i = 0; i < warp(); ++i) before += memory.of_warp[i];
+#pragma unroll
   for (int i = 0; i < kItems; ++i) {
-    const int64_t entry = begin + i * kWarp;
-    Before before_entry = before;
-    before_entry += Before::of(__popc(above[i] & lanes_below()), __popc(equal[i] & lanes_below()));
-    if (entry < weight.count) {
-      const bool is_above = above[i] >> lane() & 1;
+    uint32_t kept = above[i];
+    if (equal[i] != 0) {
       const bool is_tie = equal[i] >> lane() & 1;
-      emit(entry, is_above || (is_tie && before_entry.equal < cut.rank), before_entry, cut);
+      const int64_t ties_before = before.equal + __popc(equal[i] & lanes_below());
+      kept |= __ballot_sync(kAllLanes, is_tie && ties_before < cut.rank);
     }
+    const int64_t entry = begin + i * kWarp;
+    if (entry < weight.count) emit(entry, kept, before, cut);
     before += Before::of(__popc(above[i]), __popc(equal[i]));
   }
 }

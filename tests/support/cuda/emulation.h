@@ -123,18 +123,6 @@ inline uint32_t __ballot_sync(uint32_t mask, int predicate) {
   return ballot;
 }
 
-template <typename T>
-uint32_t __match_any_sync(uint32_t mask, T value) {
-  namespace emulation = rewire::kernels::cuda::emulation;
-  const uint64_t own = emulation::to_bits(value);
-  const auto& values = emulation::exchange("__match_any_sync", mask, own);
-  uint32_t same = 0;
-  for (int lane = 0; lane < 32; ++lane) {
-    same |= uint32_t{(mask >> lane & 1) != 0 && values[lane] == own} << lane;
-  }
-  return same;
-}
-
 inline int __popc(uint32_t bits) { return std::popcount(bits); }
 inline int __ffs(int bits) {
   return bits == 0 ? 0 : std::countr_zero(static_cast<uint32_t>(bits)) + 1;

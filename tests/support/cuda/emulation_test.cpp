@@ -141,23 +141,21 @@ TEST(Emulation, WhatIsUndefinedOnADeviceIsRefused) {
   EXPECT_THAT(refusal(mask_lacks_the_lane, 32, 300'000), HasSubstr("300000 bytes of shared"));
 }
 
-void use_lanes(uint32_t* ballots, int* shuffled, uint32_t* matched) {
+void use_lanes(uint32_t* ballots, int* shuffled) {
   const int thread = static_cast<int>(threadIdx.x);
   ballots[thread] = __ballot_sync(kAll, thread % 3 == 0);
   shuffled[thread] = __shfl_up_sync(kAll, thread, 2) + 100 * __shfl_xor_sync(kAll, thread, 1);
-  matched[thread] = __match_any_sync(kAll, thread / 8);
 }
 
 TEST(Emulation, LanesSeeEachOther) {
   for (const Order order : kOrders) {
     set_order(order);
-    std::vector<uint32_t> ballots(32), matched(32);
+    std::vector<uint32_t> ballots(32);
     std::vector<int> shuffled(32);
-    launch(use_lanes, 1, 32, 0, nullptr, ballots.data(), shuffled.data(), matched.data());
+    launch(use_lanes, 1, 32, 0, nullptr, ballots.data(), shuffled.data());
     EXPECT_EQ(ballots[17], 0b01001001'00100100'10010010'01001001u);
     EXPECT_EQ(shuffled[1], 1 + 100 * 0);  // no lane two below: one's own
     EXPECT_EQ(shuffled[9], 7 + 100 * 8);
-    EXPECT_EQ(matched[9], 0x0000ff00u);
   }
 }
 
