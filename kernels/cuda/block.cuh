@@ -39,6 +39,29 @@ __device__ T warp_sum_below(T value) {
   return sum - value;
 }
 
+constexpr int kTogether = 8;  // edges whose sums over the lanes are taken at once
+
+// From each lane's summands, one an edge, to the sum over all lanes of edge lane() / 4: lanes that
+// differ in a bit exchange those halves of their summands that the other's edge is in.
+template <typename T>
+__device__ T sum_of_edge(T (&summands)[kTogether]) {
+  int half = kTogether / 2;
+#pragma unroll
+  for (int step = kWarp / 2; step > 2; step /= 2) {
+    const bool upper = (lane() & step) != 0;
+#pragma unroll
+    for (int j = 0; j < kTogether / 2; ++j) {
+      if (j >= half) continue;
+      const T kept = upper ? summands[j + half] : summands[j];
+      const T sent = upper ? summands[j] : summands[j + half];
+      summands[j] = kept + __shfl_xor_sync(kAllLanes, sent, step);
+    }
+    half /= 2;
+  }
+  const T sum = summands[0] + __shfl_xor_sync(kAllLanes, summands[0], 2);
+  return sum + __shfl_xor_sync(kAllLanes, sum, 1);
+}
+
 // Shared memory of block_sum_below.
 template <typename T, int kThreads>
 struct BlockSum {

@@ -62,6 +62,12 @@ __device__ const Columns<T, kColumns>& columns_at(const T* row) {
   return *reinterpret_cast<const Columns<T, kColumns>*>(row);
 }
 
+template <typename T, int kColumns>
+__device__ void add(Columns<T, kColumns>& sums, T weight, const Columns<T, kColumns>& columns) {
+#pragma unroll
+  for (int k = 0; k < kColumns; ++k) sums.of[k] += weight * columns.of[k];
+}
+
 // A tile is as many columns as the lanes of a warp hold, counted on from image to image.
 template <int kColumns>
 constexpr int64_t tiles_of(const Maps& maps) {
@@ -82,9 +88,11 @@ __device__ Place place_of(const Maps& maps, int64_t tile) {
   return {first / maps.places, first % maps.places, true};
 }
 
-// Where a source's columns begin; the host has seen that places fit 32 bits.
-__device__ inline int64_t row(int32_t source, const Maps& maps) {
-  return static_cast<int64_t>(source) * static_cast<int32_t>(maps.places);
+// A lane's columns in the row of a source, `offset` rows' columns after those in the first row. The
+// host has seen that offsets fit 32 bits.
+template <typename T, int kColumns>
+__device__ const Columns<T, kColumns>& columns_from(const T* first_row, uint32_t offset) {
+  return reinterpret_cast<const Columns<T, kColumns>*>(first_row)[offset];
 }
 
 // A warp's targets, one after the other, of the block's share of them; and of each its edges, up to
@@ -94,12 +102,18 @@ template <typename T, bool kWeights>
 class EdgeStream {
  public:
   struct alignas(2 * sizeof(T)) Edge {
-    int32_t source;
+    uint32_t offset;  // of the source's row
     T weight;
   };
 
-  __device__ EdgeStream(const Edges<T>& edges, const Range* ranges, int64_t share, int64_t shares)
-      : edges_(edges), ranges_(ranges), target_(share * warps() + warp()), step_(shares * warps()) {
+  // A row's columns are `row_length` times what a lane has of it.
+  __device__ EdgeStream(const Edges<T>& edges, const Range* ranges, uint32_t row_length,
+                        int64_t share, int64_t shares)
+      : edges_(edges),
+        ranges_(ranges),
+        row_length_(row_length),
+        target_(share * warps() + warp()),
+        step_(shares * warps()) {
     range_ = range_of(target_);
     next_range_ = range_of(target_ + step_);
     ask(range_);
@@ -138,12 +152,14 @@ class EdgeStream {
   __device__ void ask(const Range& range) {
     if (range.begin >= range.end) return;
     const int32_t edge = min(range.begin + lane(), range.end - 1);
-    ahead_.source = edges_.sources[edge] - static_cast<int32_t>(edges_.first_source);
+    const auto source = static_cast<uint32_t>(edges_.sources[edge] - edges_.first_source);
+    ahead_.offset = source * row_length_;
     if (kWeights) ahead_.weight = edges_.values[edges_.order ? edges_.order[edge] : edge];
   }
 
   const Edges<T>& edges_;
   const Range* const ranges_;
+  const uint32_t row_length_;
   int64_t target_;
   const int64_t step_;
   Range range_, next_range_;
@@ -178,7 +194,7 @@ __global__ void __launch_bounds__(kMostThreads, 1)
   auto* const staged = shared<Staged<T>>().edges[warp()];
   const Place place = place_of<kColumns>(maps, blockIdx.x / shares);
   const T* const from = source + place.image * edges.num_sources * maps.places + place.column;
-  EdgeStream<T, true> stream(edges, ranges, blockIdx.x % shares, shares);
+  EdgeStream<T, true> stream(edges, ranges, maps.places / kColumns, blockIdx.x % shares, shares);
   for (; stream.has_target(); stream.next_target()) {
     const int64_t target = stream.target();
     T* const to = out + (place.image * edges.num_targets + target) * maps.places + place.column;
@@ -191,21 +207,20 @@ __global__ void __launch_bounds__(kMostThreads, 1)
     for (bool more = true; more;) {
       staged[lane()] = stream.take(more);
       __syncwarp();
-      for (int i = 0; i < stream.count(); i += kUnrolled) {
+      const int count = stream.count();
+      int i = 0;
+      for (; i + kUnrolled <= count; i += kUnrolled) {
         const auto several = read<kUnrolled>(&staged[i]);
         Columns<T, kColumns> columns[kUnrolled];
 #pragma unroll
         for (int j = 0; j < kUnrolled; ++j) {
-          if (i + j >= stream.count()) continue;  // all lanes alike
-          columns[j] = columns_at<T, kColumns>(from + row(several.of[j].source, maps));
+          columns[j] = columns_from<T, kColumns>(from, several.of[j].offset);
         }
 #pragma unroll
-        for (int j = 0; j < kUnrolled; ++j) {
-          if (i + j >= stream.count()) continue;
-          const T weight = several.of[j].weight;
-#pragma unroll
-          for (int k = 0; k < kColumns; ++k) sums.of[k] += weight * columns[j].of[k];
-        }
+        for (int j = 0; j < kUnrolled; ++j) add(sums, several.of[j].weight, columns[j]);
+      }
+      for (; i < count; ++i) {
+        add(sums, staged[i].weight, columns_from<T, kColumns>(from, staged[i].offset));
       }
       __syncwarp();
     }
@@ -213,31 +228,8 @@ __global__ void __launch_bounds__(kMostThreads, 1)
   }
 }
 
-constexpr int kTogether = 8;  // edges whose sums over the lanes are taken at once
-
-// From each lane's summands, one an edge, to the sum over all lanes of edge lane() / 4: lanes that
-// differ in a bit exchange those halves of their summands that the other's edge is in.
-template <typename T>
-__device__ T sum_of_edge(T (&summands)[kTogether]) {
-  int half = kTogether / 2;
-#pragma unroll
-  for (int step = kWarp / 2; step > 2; step /= 2) {
-    const bool upper = (lane() & step) != 0;
-#pragma unroll
-    for (int j = 0; j < kTogether / 2; ++j) {
-      if (j >= half) continue;
-      const T kept = upper ? summands[j + half] : summands[j];
-      const T sent = upper ? summands[j] : summands[j + half];
-      summands[j] = kept + __shfl_xor_sync(kAllLanes, sent, step);
-    }
-    half /= 2;
-  }
-  const T sum = summands[0] + __shfl_xor_sync(kAllLanes, summands[0], 2);
-  return sum + __shfl_xor_sync(kAllLanes, sum, 1);
-}
-
-struct StagedSources {
-  alignas(16) int32_t sources[kMostWarps][kWarp];
+struct StagedOffsets {
+  alignas(16) uint32_t offsets[kMostWarps][kWarp];
 };
 
 // Each share of the tiles sums into its own row of sums [shares, edges of the matrix].
@@ -246,7 +238,7 @@ __global__ void __launch_bounds__(kMostThreads, 1)
     grad_edges(Edges<T> edges, const Range* ranges, Maps maps, int64_t shares,
                int64_t target_shares, int64_t sums_a_share, const T* source, const T* grad,
                T* sums) {
-  auto* const staged = shared<StagedSources>().sources[warp()];
+  auto* const staged = shared<StagedOffsets>().offsets[warp()];
   const int64_t share = blockIdx.x / target_shares;
   T* const of_share = sums + share * sums_a_share;
   const int64_t tiles = tiles_of<kColumns>(maps);
@@ -254,19 +246,20 @@ __global__ void __launch_bounds__(kMostThreads, 1)
   for (int64_t tile = first_tile; tile < (share + 1) * tiles / shares; ++tile) {
     const Place place = place_of<kColumns>(maps, tile);
     const T* const from = source + place.image * edges.num_sources * maps.places + place.column;
-    EdgeStream<T, false> stream(edges, ranges, blockIdx.x % target_shares, target_shares);
+    EdgeStream<T, false> stream(edges, ranges, maps.places / kColumns, blockIdx.x % target_shares,
+                                target_shares);
     for (; stream.has_target(); stream.next_target()) {
       const auto own = columns_at<T, kColumns>(
           grad + (place.image * edges.num_targets + stream.target()) * maps.places + place.column);
       for (bool more = true; more;) {
-        staged[lane()] = stream.take(more).source;
+        staged[lane()] = stream.take(more).offset;
         __syncwarp();
         for (int first = 0; first < stream.count(); first += kTogether) {
           const auto several = read<kTogether>(&staged[first]);
           T summands[kTogether];
 #pragma unroll
           for (int i = 0; i < kTogether; ++i) {
-            const auto columns = columns_at<T, kColumns>(from + row(several.of[i], maps));
+            const auto columns = columns_from<T, kColumns>(from, several.of[i]);
             summands[i] = own.of[0] * columns.of[0];
 #pragma unroll
             for (int k = 1; k < kColumns; ++k) summands[i] += own.of[k] * columns.of[k];
@@ -303,19 +296,28 @@ __global__ void __launch_bounds__(kFewThreads)
 
 // Calls run.operator()<columns a lane>(): the most that maps and addresses are aligned for.
 template <typename T, typename Run, typename... Pointers>
-void with_columns(const Maps& maps, const Run& run, Pointers... pointers) {
-  if (maps.places > INT32_MAX) {
-    throw std::invalid_argument("CUDA: maps of " + std::to_string(maps.places) + " places");
-  }
+void with_columns(const Maps& maps, int64_t num_sources, const Run& run, Pointers... pointers) {
+  const auto check_offsets = [&](int64_t columns) {
+    if (maps.places / columns <= UINT32_MAX / std::max<int64_t>(1, num_sources)) return;
+    throw std::invalid_argument("CUDA: " + std::to_string(num_sources) + " maps of " +
+                                std::to_string(maps.places) + " places");
+  };
   const auto aligned = [&](int64_t columns) {
     const int64_t bytes = columns * int64_t{sizeof(T)};
     return maps.places % columns == 0 &&
            (... && (reinterpret_cast<uintptr_t>(pointers) % bytes == 0));
   };
   if constexpr (sizeof(T) == sizeof(float)) {
-    if (aligned(4)) return run.template operator()<4>();
+    if (aligned(4)) {
+      check_offsets(4);
+      return run.template operator()<4>();
+    }
   }
-  if (aligned(2)) return run.template operator()<2>();
+  if (aligned(2)) {
+    check_offsets(2);
+    return run.template operator()<2>();
+  }
+  check_offsets(1);
   run.template operator()<1>();
 }
 
@@ -356,7 +358,7 @@ void sparse_product(const Edges<T>& edges, const Maps& maps, const T* source, co
     launch(multiply<T, kColumns>, tiles * division.shares, division.threads, sizeof(Staged<T>),
            stream.handle, edges, ranges, maps, division.shares, source, bias, accumulate, out);
   };
-  with_columns<T>(maps, run, source, out);
+  with_columns<T>(maps, edges.num_sources, run, source, out);
 }
 
 template <typename T>
@@ -374,14 +376,14 @@ void sparse_product_grad_edges(const Edges<T>& edges, int64_t num_edges, const M
     if (shares > 0) {
       const Division division = divide<T, kColumns>(edges, shares);
       launch(grad_edges<T, kColumns>, shares * division.shares, division.threads,
-             sizeof(StagedSources), stream.handle, edges, ranges, maps, shares, division.shares,
+             sizeof(StagedOffsets), stream.handle, edges, ranges, maps, shares, division.shares,
              num_edges, source, grad, sums);
     }
     if (shares == 1) return;
     launch(add_shares<T>, blocks_of(edges.num_targets, kFewThreads / kWarp), kFewThreads, 0,
            stream.handle, edges, ranges, shares, num_edges, sums, grad_values);
   };
-  with_columns<T>(maps, run, source, grad);
+  with_columns<T>(maps, edges.num_sources, run, source, grad);
 }
 
 template void sparse_product(const Edges<float>&, const Maps&, const float*, const float*, bool,
