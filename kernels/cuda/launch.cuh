@@ -22,6 +22,8 @@ namespace rewire::kernels::cuda {
 #ifdef REWIRE_EMULATE_CUDA
 
 using emulation::launch;
+using emulation::launch_together;
+using emulation::multiprocessors;
 using emulation::shared;
 using emulation::zero;
 
@@ -38,11 +40,17 @@ __device__ T& shared() {
   return *reinterpret_cast<T*>(bytes);
 }
 
-// Runs `kernel` on `stream`; the caller has made the stream's device current. Returns before the
-// kernel has run: an error of the launch is thrown here, one of the kernel shows at a later call.
+// Of the current device.
+inline int64_t multiprocessors() {
+  int device = 0, count = 0;
+  check(cudaGetDevice(&device), "device");
+  check(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device), "multiprocessors");
+  return count;
+}
+
 template <typename... Parameters, typename... Arguments>
-void launch(void (*kernel)(Parameters...), int64_t grid, int block, size_t shared_bytes,
-            cudaStream_t stream, Arguments... arguments) {
+void launch_with(bool together, void (*kernel)(Parameters...), int64_t grid, int block,
+                 size_t shared_bytes, cudaStream_t stream, Arguments... arguments) {
   if (grid < 1 || grid > INT32_MAX) {
     throw std::invalid_argument("CUDA: a launch of " + std::to_string(grid) + " blocks");
   }
@@ -52,13 +60,34 @@ void launch(void (*kernel)(Parameters...), int64_t grid, int block, size_t share
                                static_cast<int>(shared_bytes)),
           "shared memory");
   }
+  cudaLaunchAttribute attribute = {};
+  attribute.id = cudaLaunchAttributeCooperative;
+  attribute.val.cooperative = 1;
   cudaLaunchConfig_t config = {};
   config.gridDim = dim3(static_cast<unsigned>(grid));
   config.blockDim = dim3(static_cast<unsigned>(block));
   config.dynamicSmemBytes = shared_bytes;
   config.stream = stream;
+  config.attrs = &attribute;
+  config.numAttrs = together ? 1 : 0;
   check(cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...),
         "kernel launch");
+}
+
+// Runs `kernel` on `stream`; the caller has made the stream's device current. Returns before the
+// kernel has run: an error of the launch is thrown here, one of the kernel shows at a later call.
+template <typename... Parameters, typename... Arguments>
+void launch(void (*kernel)(Parameters...), int64_t grid, int block, size_t shared_bytes,
+            cudaStream_t stream, Arguments... arguments) {
+  launch_with(false, kernel, grid, block, shared_bytes, stream, arguments...);
+}
+
+// The same with all blocks on the device at once, so that they may wait for one another; an error
+// where they do not fit.
+template <typename... Parameters, typename... Arguments>
+void launch_together(void (*kernel)(Parameters...), int64_t grid, int block, size_t shared_bytes,
+                     cudaStream_t stream, Arguments... arguments) {
+  launch_with(true, kernel, grid, block, shared_bytes, stream, arguments...);
 }
 
 inline void zero(void* memory, size_t bytes, cudaStream_t stream) {

@@ -21,6 +21,7 @@
 #include <cstdint>
 #include <cstring>
 #include <functional>
+#include <stdexcept>
 #include <tuple>
 
 #define __global__
@@ -62,6 +63,16 @@ void launch(void (*kernel)(Parameters...), int64_t grid, int block, size_t share
             cudaStream_t /*stream*/, Arguments... arguments) {
   const std::tuple<Parameters...> values(static_cast<Parameters>(arguments)...);
   launch_threads([&] { std::apply(kernel, values); }, grid, block, shared_bytes);
+}
+
+// Blocks run one after another: one that waits for another would never end.
+constexpr int64_t multiprocessors() { return 1; }
+
+template <typename... Parameters, typename... Arguments>
+void launch_together(void (*kernel)(Parameters...), int64_t grid, int block, size_t shared_bytes,
+                     cudaStream_t stream, Arguments... arguments) {
+  if (grid != 1) throw std::invalid_argument("emulation: blocks that wait for one another");
+  launch(kernel, grid, block, shared_bytes, stream, arguments...);
 }
 
 inline void zero(void* memory, size_t bytes, cudaStream_t /*stream*/) {
