@@ -1,4 +1,4 @@
-"""G1, G3 and G4: on a GPU, sparse products, selection and whole training steps.
+"""G1 and G3 to G5: on a GPU, sparse products, selection, training steps and graphs of neurons.
 
 The peers are torch's there: cuBLAS for dense products, cuSPARSE for those of CSR.
 """
@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 
 import cases_forward
+import cases_graph
 import cases_select
 import cases_static
 import cases_training
@@ -21,6 +22,8 @@ GOALS = {
     ("C6", "sort"): (20, 40),
     ("C7", "topk"): (5, 10),
     ("C8", "published"): (4, 8),
+    ("C12", "torch-csr-levels"): (5, 10),
+    ("C12", "freewire-style"): (30, 100),
 }
 
 PRODUCTS = [(512, 512, 512, 8), (1024, 1024, 512, 8)]  # inputs, outputs, images, side
@@ -29,7 +32,8 @@ TRAINED = [("kept", 0.10), ("kept", 0.05), ("all", 0.05)]
 
 
 def cases(full: bool) -> Iterator[Case]:
-    """Products of 32,768 columns; 8.65 million candidates; steps of the static classifier."""
+    """Products of 32,768 columns; 8.65 million candidates; steps of the static classifier; a graph of
+    100,000 neurons."""
     for inputs, outputs, images, side in PRODUCTS if full else PRODUCTS[:1]:
         shape = f"{outputs}x{inputs}, {images} of {side}x{side}"
         for density in DENSITIES:
@@ -43,6 +47,14 @@ def cases(full: bool) -> Iterator[Case]:
         yield _case("G3", f"n={outputs * inputs}", f"{outputs}x{inputs}, 5% kept", build)
     build = partial(cases_static.build_step, "C8", 512, False)
     yield _case("G4", "static batch=512", "static classifier, 32x32", build)
+    build = partial(build_graph, 50, 2_000, 10)
+    name = f"neurons=100000 edges=1000000 batch={cases_graph.BATCH}"
+    yield _case("G5", name, "50 levels, relu", build)
+
+
+def build_graph(levels: int, width: int, fan_in: int) -> Contest:
+    """A graph's forward pass."""
+    return cases_graph.forward_contest(cases_graph.levelled(levels, width, fan_in))
 
 
 def _case(goal: str, name: str, shape: str, build: Callable[[], Contest]) -> Case:

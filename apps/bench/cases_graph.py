@@ -56,7 +56,7 @@ class Network:
     grad_output: Tensor
 
     def __post_init__(self):
-        self.structure = self.graph.structure()
+        self.structure = [part.to(self.weight.device) for part in self.graph.structure()]
 
     def forward(self, input: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """By our operator; what `no_grad` surrounds keeps nothing for a backward pass."""
@@ -68,11 +68,32 @@ class Network:
 
 def network(neurons: int, edges: int) -> Network:
     """A random graph of many levels."""
-    graph = rewire.graphs.random_dag(INPUTS, neurons - INPUTS - OUTPUTS, OUTPUTS, edges)
+    return with_weights(rewire.graphs.random_dag(INPUTS, neurons - INPUTS - OUTPUTS, OUTPUTS, edges))
+
+
+def levelled(levels: int, width: int, fan_in: int) -> Network:
+    """So many levels of so many neurons beside the inputs. A neuron reads one of the level before,
+    and others of any level."""
+    generator = torch.Generator("cpu").manual_seed(6)
+    edges = []
+    for level in range(levels):
+        first = INPUTS + level * width  # how many neurons lie before the level
+        sources = torch.rand(width, fan_in, generator=generator, device="cpu").mul(first).long()
+        before = min(width, first)
+        sources[:, 0] = first - before + sources[:, 0] * before // first
+        targets = torch.arange(first, first + width, device="cpu").unsqueeze(1)
+        edges.append(torch.stack([sources, targets.expand_as(sources)], dim=-1).flatten(0, 1))
+    last = INPUTS + levels * width
+    ends = (range(INPUTS), range(last - OUTPUTS, last))
+    return with_weights(rewire.Graph(torch.cat(edges), *ends, neurons=range(last), parallel=True))
+
+
+def with_weights(graph: rewire.Graph) -> Network:
+    """The network, and a batch."""
     return Network(
         graph,
-        0.1 * drawn(edges, seed=1),
-        0.1 * drawn(neurons, seed=2),
+        0.1 * drawn(graph.num_edges, seed=1),
+        0.1 * drawn(len(graph.neurons), seed=2),
         drawn(BATCH, INPUTS, seed=3),
         drawn(BATCH, OUTPUTS, seed=4),
     )
@@ -85,7 +106,11 @@ def _inference(call: Callable[[], Tensor]) -> Way:
 
 def build_forward(neurons: int, edges: int) -> Contest:
     """Values of the outputs of a batch."""
-    net = network(neurons, edges)
+    return forward_contest(network(neurons, edges))
+
+
+def forward_contest(net: Network) -> Contest:
+    """The same of any network."""
     levels = Levels(net)
     tensors = (net.input, net.weight, net.bias)
     peers = [

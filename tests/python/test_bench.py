@@ -51,6 +51,7 @@ def test_peers_on_a_gpu_are_those_of_its_goals():
     for goal, build in {
         "G1": partial(cases_forward.build, 12, 16, 0.3, 3, 4),
         "G3": partial(cases_select.build, 16, 24, "cold"),
+        "G5": partial(cases_cuda.build_graph, 3, 20, 4),
     }.items():
         peers = cases_cuda.with_goals(goal, build).peers
         assert len(peers) == 2 and {peer.goal for peer in peers} == {goal}
@@ -73,6 +74,7 @@ def test_only_some_goals():
         partial(cases_auto.build, 1.0, (12, 16, 3, 4)),
         partial(cases_transformer.build, 24, 16, 10),
         partial(cases_graph.build_forward, 200, 900),
+        partial(cases_cuda.build_graph, 3, 20, 4),
         partial(cases_graph.build_training, 200, 900),
     ],
 )
