@@ -123,7 +123,6 @@ Op blocks_row(const std::string& norm, const std::string& gradient, const std::s
               bool keep_state = true) {
   Op op{.name = "wired_blocks",
         .gradient = gradient == "kept" ? Gradient::kDerivative : Gradient::kStraightThrough,
-        .launches_kernels = execution == "sparse",
         .steps = 20,  // a norm divides by what may be small
         .untold = 1,  // the state
         .any_threads = execution == "sparse",

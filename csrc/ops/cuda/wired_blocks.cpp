@@ -1,9 +1,11 @@
-// wired_blocks on a CUDA device: torch's own ops around our products. The state lies by channel,
-// [channels, batch, height, width]: the channels of a block are then one matrix of batch * places
-// columns, whatever the size of a map. Nothing waits for the device; the edges are trusted.
+// wired_blocks on a CUDA device: a kernel from what a block reads to what its edges carry, and our
+// products. The state lies by channel, [channels, batch, height, width]: the channels of a block
+// are then one matrix of batch * places columns, whatever the size of a map. Nothing waits for the
+// device; the edges are trusted.
+#include "kernels/cuda/norm_depthwise.h"
+
+#include <ATen/Dispatch.h>
 #include <ATen/ops/constant_pad_nd.h>
-#include <ATen/ops/convolution.h>
-#include <ATen/ops/convolution_backward.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/mm.h>
@@ -97,41 +99,53 @@ class Steps {
     return sums.view({block.size, layout_.batch, layout_.height, layout_.width});
   }
 
-  // A block's part of tensors [..., parameters], to be broadcast over its maps.
+  // A block's part of tensors [..., parameters].
   Tensor of_block(const Tensor& parameters, const Block& block) const {
-    const Tensor part = parameters.narrow(-1, block.parameter, block.size);
-    return part.dim() == 2 ? part.t().unsqueeze(2).unsqueeze(3) : part.view({block.size, 1, 1, 1});
-  }
-  // The maps that share a statistic.
-  std::vector<int64_t> shared() const {
-    if (call_.statistics == Statistics::kInstance) return {2, 3};
-    return {1, 2, 3};
+    return parameters.narrow(-1, block.parameter, block.size);
   }
 
-  struct Normed {
-    Tensor scale;  // weight / sqrt(variance + eps)
-    Tensor maps;   // (x - mean) scale + bias
-  };
-  Normed normalise(const Block& block, const Tensor& x, const Tensor& mean,
-                   const Tensor& variance) const {
-    const Tensor scale = of_block(call_.norm_weight, block) * (variance + call_.eps).rsqrt();
-    return {scale, x * scale + (of_block(call_.norm_bias, block) - mean * scale)};
-  }
-
-  Tensor taps(const Block& block) const {
-    return call_.depthwise.narrow(0, block.parameter, block.size).view({block.size, 1, 3, 3});
-  }
-  std::vector<int64_t> stride(int64_t index) const {
-    const int64_t stride = call_.is_entry(index) ? call_.entry_stride : 1;
-    return {stride, stride};
-  }
-  // The depthwise convolution: torch's own kernel but for a single channel, which goes to cuDNN,
-  // with torch's settings for it (TF32, determinism).
-  Tensor convolve(int64_t index, const Tensor& rectified) const {
+  // x [its channels, batch, height, width], each map contiguous.
+  template <typename T>
+  kernels::cuda::NormDepthwise<T> kernel_of(int64_t index, const Tensor& x, const Tensor& means,
+                                            const Tensor& variances) const {
+    using kernels::cuda::Moments;
     const Block& block = call_.blocks[index];
-    return turned(at::convolution(turned(rectified), taps(block), {}, stride(index), {1, 1}, {1, 1},
-                                  false, {0, 0}, block.size))
-        .contiguous();
+    const bool of_map = call_.statistics == Statistics::kInstance;
+    const bool shared = call_.statistics == Statistics::kBatch;
+    TORCH_CHECK_VALUE(x.size(2) <= INT32_MAX / x.size(3), "rewire::wired_blocks: maps of ",
+                      x.size(2), " x ", x.size(3), " on CUDA");
+    return {.channels = block.size,
+            .batch = layout_.batch,
+            .height = x.size(2),
+            .width = x.size(3),
+            .step = call_.is_entry(index) ? call_.entry_stride : 1,
+            .moments = of_map   ? Moments::kMap
+                       : shared ? Moments::kShared
+                                : Moments::kGiven,
+            .x = {x.const_data_ptr<T>(), x.stride(0), x.stride(1)},
+            .weight = call_.norm_weight.const_data_ptr<T>() + block.parameter,
+            .bias = call_.norm_bias.const_data_ptr<T>() + block.parameter,
+            .taps = call_.depthwise.const_data_ptr<T>() + block.parameter * kernels::cuda::kTaps,
+            .eps = static_cast<T>(call_.eps),
+            .mean = means.const_data_ptr<T>() + block.parameter,
+            .variance = variances.const_data_ptr<T>() + block.parameter,
+            .to_moments = of_map ? call_.parameters() : 0};
+  }
+
+  // What the edges of a block carry. `find`: its moments are written, in the place of being read.
+  Tensor carried(int64_t index, const Tensor& x, const Tensor& means, const Tensor& variances,
+                 bool find) const {
+    const Block& block = call_.blocks[index];
+    const Tensor z =
+        at::empty({block.size, layout_.batch, layout_.height, layout_.width}, x.options());
+    AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "norm_depthwise", [&] {
+      const auto found = [&](const Tensor& moments) {
+        return find ? moments.mutable_data_ptr<scalar_t>() + block.parameter : nullptr;
+      };
+      kernels::cuda::norm_depthwise(kernel_of<scalar_t>(index, x, means, variances), found(means),
+                                    found(variances), z.mutable_data_ptr<scalar_t>(), stream_of(x));
+    });
+    return z;
   }
 
   const BlocksCall& call_;
@@ -157,13 +171,13 @@ class Forward : Steps {
       const Block& block = call_.blocks[i];
       const Tensor x =
           call_.is_entry(i) ? turned(input) : state.narrow(0, block.channel, block.size);
-      Tensor mean = of_block(all_means, block), variance = of_block(all_variances, block);
-      if (!given) {
-        const auto moments_of_x = at::var_mean(x, shared(), false, true);
-        variance.copy_(std::get<0>(moments_of_x));
-        mean.copy_(std::get<1>(moments_of_x));
+      if (call_.statistics == Statistics::kBatch) {
+        const auto of_x = at::var_mean(x, at::IntArrayRef{1, 2, 3}, false);
+        of_block(all_variances, block).copy_(std::get<0>(of_x));
+        of_block(all_means, block).copy_(std::get<1>(of_x));
       }
-      const Tensor z = convolve(i, normalise(block, x, mean, variance).maps.relu_());
+      const Tensor z =
+          carried(i, x, all_means, all_variances, call_.statistics == Statistics::kInstance);
       Tensor to = state.narrow(0, block.target, call_.sent(block));
       if (is_last(i)) output = to = to.clone();  // the state holds what the blocks read
       send(block, z, to);
@@ -199,47 +213,43 @@ class Backward : Steps {
       // The last block may write to channels that are also its own: those change below.
       if (is_last(i)) grad = grad.clone();
       const Tensor x = entry ? turned(input_) : state.narrow(0, block.channel, block.size);
-      const Tensor of_x = differentiate(i, x, grad);
-      if (entry) {
-        of_entry = of_x;
-      } else {
-        of_state.narrow(0, block.channel, block.size).add_(of_x);
-      }
+      const Tensor of_x =
+          entry ? at::zeros(x.sizes(), x.options()) : of_state.narrow(0, block.channel, block.size);
+      differentiate(i, x, grad, of_x);
+      if (entry) of_entry = of_x;
     }
     if (!of_entry.defined()) of_entry = of_state.narrow(0, 0, input_.size(1));
     return {turned(of_entry).contiguous(), of_weight(), of_taps_, of_norm_weight_, of_norm_bias_};
   }
 
  private:
-  // From the gradient of what a block sent to that of what it read; those of its parameters on the
-  // way.
-  Tensor differentiate(int64_t index, const Tensor& x, const Tensor& grad) {
+  // From the gradient of what a block sent to that of what it read, which is added to what is
+  // there; those of its parameters on the way.
+  void differentiate(int64_t index, const Tensor& x, const Tensor& grad, const Tensor& of_x) {
+    using kernels::cuda::kDepthwiseSums;
     const Block& block = call_.blocks[index];
-    const Tensor mean = of_block(mean_, block), variance = of_block(variance_, block);
-    const Normed normed = normalise(block, x, mean, variance);
-    const Tensor rectified = normed.maps.relu();
-    const Tensor z = convolve(index, rectified);
-    add_weight_gradient(block, z, grad);
-
+    add_weight_gradient(block, carried(index, x, mean_, variance_, false), grad);
     const Tensor of_z = send_back(block, grad);
-    const auto [of_rectified, of_taps, none] = at::convolution_backward(
-        turned(of_z), turned(rectified), taps(block), at::OptionalIntArrayRef(), stride(index),
-        {1, 1}, {1, 1}, false, {0, 0}, block.size, {true, true, false});
-    of_taps_.narrow(0, block.parameter, block.size).copy_(of_taps.flatten(1));
-    const Tensor of_normed = at::where(normed.maps > 0, turned(of_rectified), 0);
-
-    // a = weight xhat + bias, xhat = (x - mean) / sqrt(variance + eps):
-    //   dx = weight / sqrt(variance + eps) (da - sum(da) / count - xhat sum(da xhat) / count)
-    // Given statistics do not depend on x: no sums then.
-    const Tensor inverse = (variance + call_.eps).rsqrt();
-    const Tensor xhat = (x - mean) * inverse;
-    const Tensor sum = of_normed.sum(shared(), true);
-    const Tensor sum_xhat = (of_normed * xhat).sum(shared(), true);
-    of_norm_weight_.narrow(0, block.parameter, block.size).copy_(sum_xhat.sum({1, 2, 3}));
-    of_norm_bias_.narrow(0, block.parameter, block.size).copy_(sum.sum({1, 2, 3}));
-    if (call_.statistics == Statistics::kGiven) return of_normed * normed.scale;
-    const double count = double(x.numel()) / double(sum.numel());
-    return normed.scale * (of_normed - (sum + xhat * sum_xhat) / count);
+    const Tensor sums = at::empty(
+        {block.size, kernels::cuda::depthwise_shares(block.size, layout_.batch), kDepthwiseSums},
+        x.options());
+    AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "norm_depthwise_backward", [&] {
+      const auto kernel = kernel_of<scalar_t>(index, x, mean_, variance_);
+      const auto stream = stream_of(x);
+      const auto* const from = of_z.const_data_ptr<scalar_t>();
+      const kernels::cuda::DepthwiseMaps<scalar_t> to = {of_x.mutable_data_ptr<scalar_t>(),
+                                                         of_x.stride(0), of_x.stride(1)};
+      kernels::cuda::norm_depthwise_backward(kernel, from, to, sums.mutable_data_ptr<scalar_t>(),
+                                             stream);
+      const Tensor totals = sums.sum(1);
+      of_block(of_norm_bias_, block).copy_(totals.select(1, 0));
+      of_block(of_norm_weight_, block).copy_(totals.select(1, 1));
+      of_taps_.narrow(0, block.parameter, block.size)
+          .copy_(totals.narrow(1, 2, kernels::cuda::kTaps));
+      if (call_.statistics != Statistics::kBatch) return;
+      kernels::cuda::norm_depthwise_grad_input(kernel, from, totals.const_data_ptr<scalar_t>(), to,
+                                               stream);
+    });
   }
 
   void add_weight_gradient(const Block& block, const Tensor& z, const Tensor& grad) {
