@@ -1,6 +1,6 @@
 // The layers under autocast: as torch's linear and convolution they take floating arguments in the
-// type that it names; wired_blocks, which normalises and adds up a state,
-// and neuron_graph, whose sums feed sums, take them in float32.
+// type that it names; wired_blocks and wired_ode_step, which normalise and
+// add up a state, and neuron_graph, whose sums feed sums, take them in float32.
 // What chooses edges falls through: it sees the weights as they are.
 #include <ATen/autocast_mode.h>
 #include <ATen/core/dispatch/Dispatcher.h>
@@ -35,7 +35,7 @@ void register_on(torch::Library& m) {
        {"sparse_linear", "sparse_pointwise", "wired_linear", "wired_pointwise"}) {
     m.impl(name, CppFunction::makeFromBoxedFunction<&call_cast<kDevice, Take::kLower>>());
   }
-  for (const char* name : {"wired_blocks", "neuron_graph"}) {
+  for (const char* name : {"wired_blocks", "wired_ode_step", "neuron_graph"}) {
     m.impl(name, CppFunction::makeFromBoxedFunction<&call_cast<kDevice, Take::kSingle>>());
   }
 }

@@ -88,6 +88,23 @@ TORCH_LIBRARY(rewire, m) {
       "-> (Tensor grad_input, Tensor grad_weight, Tensor grad_depthwise, Tensor grad_norm_weight, "
       "Tensor grad_norm_bias)");
 
+  // A step of a solver whose derivative is one such layer and a norm, in one op so that backward
+  // can be given its start alone: TorchScript cannot compute anew what it did not keep. The control
+  // of steps is the caller's. The middle is an output for the last step of a solution, which reads
+  // its end off a polynomial.
+  m.def(
+      "wired_ode_step(Tensor x, Tensor slope, float step, Tensor weight, Tensor[] structure, "
+      "Tensor depthwise, Tensor norm_weight, Tensor norm_bias, float eps=1e-05, "
+      "str gradient=\"all\", str execution=\"auto\", Tensor? gradient_rates=None, "
+      "bool with_middle=False) -> (Tensor y, Tensor slope_at_y, Tensor error, Tensor middle)");
+  m.def(
+      "wired_ode_step_backward(Tensor? grad_y, Tensor? grad_slope_at_y, Tensor? grad_middle, "
+      "Tensor x, Tensor slope, float step, Tensor weight, Tensor[] structure, Tensor depthwise, "
+      "Tensor norm_weight, Tensor norm_bias, float eps, str gradient, str execution, "
+      "Tensor? gradient_rates) "
+      "-> (Tensor grad_x, Tensor grad_slope, Tensor grad_weight, Tensor grad_depthwise, "
+      "Tensor grad_norm_weight, Tensor grad_norm_bias)");
+
   // Graphs of neurons. The structure is a list, in the order of NeuronStructure; where a graph has
   // a cycle the levels stop, and the cycle is an output of fixed size, for its size is data.
   m.def(

@@ -184,6 +184,29 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> wired_blocks(
     const std::optional<at::Tensor>& gradient_rates = std::nullopt, int64_t entry_stride = 0,
     bool keep_state = true);
 
+// A step of Dormand and Prince's pair of orders 5 and 4 for dx/dt = f(x), where
+//   z_c = depthwise_c (3x3, padding 1) of max(x_c, 0)
+//   s_v = sum over edges from c to v of weight[v, c] z_c
+//   f(x)_v = norm_weight_v (s_v - mean) / sqrt(variance + eps) + norm_bias_v,   by each map's own
+// With the slopes k_0 = slope, which is f(x), and k_i = f(x + step sum of a_ij k_j, j < i):
+//   y = x + step sum of a_6j k_j,  slope_at_y = k_6 = f(y)
+//   error = step sum of e_j k_j,  middle = x + step sum of m_j k_j, which is x half a step on
+// x, slope [batch, channels, height, width]; weight [channels, channels] or [.., .., 1, 1], of
+// which structure names the edges, or none where every candidate is in use; depthwise [channels, 1,
+// 3, 3]; norm_weight, norm_bias [channels]; all of one dtype. Half types are computed in float32.
+// Returns y, slope_at_y, error and, with_middle, the middle, else an empty tensor. Gradient: to x,
+// slope, weight (by `gradient` and gradient_rates, as in wired_pointwise), depthwise and the norm's
+// weights, from y, slope_at_y and middle; none to step; once. Between forward and backward x and
+// slope are kept alone: backward evaluates f anew, six times. Bits are equal at equal execution,
+// instruction set and number of threads. Source: Dormand and Prince 1980; e and m are those of
+// torchdiffeq 0.2.
+std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> wired_ode_step(
+    const at::Tensor& x, const at::Tensor& slope, double step, const at::Tensor& weight,
+    at::TensorList structure, const at::Tensor& depthwise, const at::Tensor& norm_weight,
+    const at::Tensor& norm_bias, double eps = 1e-5, std::string_view gradient = "all",
+    std::string_view execution = "auto",
+    const std::optional<at::Tensor>& gradient_rates = std::nullopt, bool with_middle = false);
+
 // The levels of a graph of neurons.
 //   level(v) = 0 for inputs, else 1 + the largest level of the sources of v; 1 without sources
 // sources, targets [edges], inputs [any], int32 or int64: numbers of neurons below num_neurons.

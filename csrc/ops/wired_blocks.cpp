@@ -60,20 +60,6 @@ Gradients blocks_backward_meta(const Tensor& grad_output, const Tensor& weight,
           at::empty_symint(norm_bias.sym_sizes(), weight.options())};
 }
 
-Gradients call_backward(const Tensor& grad_output, const Tensor& weight, at::TensorList structure,
-                        const Tensor& depthwise, const Tensor& norm_weight, const Tensor& norm_bias,
-                        const Tensor& mean, const Tensor& variance, const Tensor& state,
-                        const Tensor& input, at::IntArrayRef ends, at::IntArrayRef targets,
-                        std::string_view norm, double eps, std::string_view gradient,
-                        std::string_view execution, const Given& gradient_rates,
-                        int64_t entry_stride) {
-  static const auto op =
-      find_op<decltype(backward_on<BlocksOnCpu>)>("rewire::wired_blocks_backward");
-  return op.call(grad_output, weight, structure, depthwise, norm_weight, norm_bias, mean, variance,
-                 state, input, ends, targets, norm, eps, gradient, execution, gradient_rates,
-                 entry_stride);
-}
-
 // The input, if an entry reads it; or else its sizes, without its numbers.
 Tensor read_by_backward(const Tensor& input, int64_t entry_stride) {
   return entry_stride > 0 ? input
@@ -124,7 +110,7 @@ struct Blocks : torch::autograd::Function<Blocks> {
     const variable_list saved = ctx->get_saved_variables();
     const std::vector<Tensor> structure(saved.begin() + 9, saved.end());
     auto& data = ctx->saved_data;
-    const auto [input, weight, depthwise, norm_weight, norm_bias] = call_backward(
+    const auto [input, weight, depthwise, norm_weight, norm_bias] = wired_blocks_backward(
         grads[0], saved[0], structure, saved[1], saved[2], saved[3], saved[4], saved[5], saved[6],
         saved[7], data["ends"].toIntVector(), data["targets"].toIntVector(),
         data["norm"].toStringRef(), data["eps"].toDouble(), data["gradient"].toStringRef(),
@@ -168,7 +154,7 @@ struct BlocksBackward : torch::autograd::Function<BlocksBackward> {
   static variable_list forward(AutogradContext*, const Tensor& grad_output,
                                const Arguments&... arguments) {
     at::AutoDispatchBelowADInplaceOrView below_autograd;
-    const auto grads = call_backward(grad_output, arguments...);
+    const auto grads = wired_blocks_backward(grad_output, arguments...);
     return {std::get<0>(grads), std::get<1>(grads), std::get<2>(grads), std::get<3>(grads),
             std::get<4>(grads)};
   }
@@ -194,6 +180,21 @@ Gradients blocks_backward_autograd(const Tensor& grad_output, const Tensor& weig
 }
 
 }  // namespace
+
+Gradients wired_blocks_backward(const Tensor& grad_output, const Tensor& weight,
+                                at::TensorList structure, const Tensor& depthwise,
+                                const Tensor& norm_weight, const Tensor& norm_bias,
+                                const Tensor& mean, const Tensor& variance, const Tensor& state,
+                                const Tensor& input, at::IntArrayRef ends, at::IntArrayRef targets,
+                                std::string_view norm, double eps, std::string_view gradient,
+                                std::string_view execution, const Given& gradient_rates,
+                                int64_t entry_stride) {
+  static const auto op =
+      find_op<decltype(backward_on<BlocksOnCpu>)>("rewire::wired_blocks_backward");
+  return op.call(grad_output, weight, structure, depthwise, norm_weight, norm_bias, mean, variance,
+                 state, input, ends, targets, norm, eps, gradient, execution, gradient_rates,
+                 entry_stride);
+}
 
 Outputs wired_blocks(const Tensor& input, const Tensor& weight, at::TensorList structure,
                      const Tensor& depthwise, const Tensor& norm_weight, const Tensor& norm_bias,

@@ -36,6 +36,8 @@ struct BlocksArguments {
   const std::optional<at::Tensor>& gradient_rates;
   int64_t entry_stride;
 };
+// structure is none, or of the weight's edges.
+void check_structures(const char* op, const at::Tensor& weight, at::TensorList structure);
 void check_wired_blocks(const BlocksArguments& arguments, const at::Tensor& input,
                         const std::optional<at::Tensor>& mean,
                         const std::optional<at::Tensor>& variance);

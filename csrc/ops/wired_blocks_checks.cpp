@@ -40,17 +40,6 @@ void check_blocks(const char* op, const Tensor& weight, at::IntArrayRef ends,
   }
 }
 
-void check_structures(const char* op, const Tensor& weight, at::TensorList structure) {
-  TORCH_CHECK(structure.empty() || structure.size() == 5, op,
-              ": expected structure of 5 tensors, or of none, got ", structure.size());
-  if (structure.empty()) return;
-  const Structure s{structure[0], structure[1], structure[2], structure[3], structure[4]};
-  const c10::SymInt out = check_structure(op, s, weight.sym_size(1), weight);
-  TORCH_CHECK(out == weight.sym_size(0), op,
-              ": expected row_offsets of shape [out + 1 = ", weight.sym_size(0) + 1, "], got ",
-              s.row_offsets.sym_sizes());
-}
-
 // What forward and backward both get.
 void check_common(const char* op, const BlocksArguments& a, const Tensor& input) {
   check_dtype(op, "input", input, a.weight);
@@ -85,6 +74,17 @@ void check_common(const char* op, const BlocksArguments& a, const Tensor& input)
 }
 
 }  // namespace
+
+void check_structures(const char* op, const Tensor& weight, at::TensorList structure) {
+  TORCH_CHECK(structure.empty() || structure.size() == 5, op,
+              ": expected structure of 5 tensors, or of none, got ", structure.size());
+  if (structure.empty()) return;
+  const Structure s{structure[0], structure[1], structure[2], structure[3], structure[4]};
+  const c10::SymInt out = check_structure(op, s, weight.sym_size(1), weight);
+  TORCH_CHECK(out == weight.sym_size(0), op,
+              ": expected row_offsets of shape [out + 1 = ", weight.sym_size(0) + 1, "], got ",
+              s.row_offsets.sym_sizes());
+}
 
 StateLayout::StateLayout(int64_t batch, int64_t height, int64_t width)
     : batch(batch), height(height), width(width) {

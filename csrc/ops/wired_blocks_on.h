@@ -18,6 +18,15 @@ using BlocksOutputs = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor>
 using BlocksGradientOutputs =
     std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor>;
 
+// The op rewire::wired_blocks_backward.
+BlocksGradientOutputs wired_blocks_backward(
+    const at::Tensor& grad_output, const at::Tensor& weight, at::TensorList structure,
+    const at::Tensor& depthwise, const at::Tensor& norm_weight, const at::Tensor& norm_bias,
+    const at::Tensor& mean, const at::Tensor& variance, const at::Tensor& state,
+    const at::Tensor& input, at::IntArrayRef ends, at::IntArrayRef targets, std::string_view norm,
+    double eps, std::string_view gradient, std::string_view execution,
+    const std::optional<at::Tensor>& gradient_rates, int64_t entry_stride);
+
 template <typename Device>
 BlocksOutputs forward_on(const at::Tensor& input, const at::Tensor& weight,
                          at::TensorList structure, const at::Tensor& depthwise,

@@ -300,6 +300,7 @@ std::vector<Op> every_op() {
                           random_mask_row()};
   for (const Op& op : wired_rows()) rows.push_back(op);
   for (const Op& op : blocks_rows()) rows.push_back(op);
+  for (const Op& op : ode_rows()) rows.push_back(op);
   for (const Op& op : neuron_rows()) rows.push_back(op);
   return rows;
 }
@@ -321,8 +322,10 @@ INSTANTIATE_TEST_SUITE_P(Ops, EveryOp, testing::ValuesIn(every_op()), [](const a
 });
 
 TEST(EveryOp, HasARow) {
-  // The state that these take only their forward can make: its row has their gradients.
-  std::set<std::string> rows = {"rewire::wired_blocks_backward", "rewire::neuron_graph_backward"};
+  // The state that these take only their forward can make: its row has their gradients; so has that
+  // of a step, which computes its own anew.
+  std::set<std::string> rows = {"rewire::wired_blocks_backward", "rewire::neuron_graph_backward",
+                                "rewire::wired_ode_step_backward"};
   for (const Op& op : every_op()) rows.insert("rewire::" + op.name);
   for (const auto& name : c10::Dispatcher::singleton().getAllOpNames()) {
     if (name.name.starts_with("rewire::")) {

@@ -10,6 +10,7 @@ namespace rewire::test {
 
 std::vector<Op> wired_rows();   // layers whose edges are data
 std::vector<Op> blocks_rows();  // blocks of such layers that share a state
+std::vector<Op> ode_rows();     // a solver's step
 std::vector<Op> neuron_rows();  // graphs of neurons
 
 // Normal random numbers in float64.
