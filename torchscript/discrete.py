@@ -7,5 +7,5 @@ def forward(self, image: Tensor) -> Tensor:
     structure = self.graph.structure()
     rates = self.graph.gradient_rates()
     for i in range(self.steps):
-        x = self.step(x, structure, rates, i > 0)
+        x = self.step(x, self.graph.candidates(), structure, rates, i > 0)
     return self.fc.forward(self.pool.forward(self.norm.forward(x)[:, -self.features :]))

@@ -1,7 +1,9 @@
 # One step of a network whose channels may all send to all: of max(x, 0), x normalised by image before
 # where `normalised`, a depthwise 3x3 convolution, then the wired layer.
-# x [batch, dim, m, m] -> the same. structure and rates: of self.graph, chosen once a forward.
-def step(self, x: Tensor, structure: List[Tensor], rates: Optional[Tensor], normalised: bool) -> Tensor:
+# x [batch, dim, m, m] -> the same. candidates, structure and rates: of self.graph.
+def step(
+    self, x: Tensor, candidates: Tensor, structure: List[Tensor], rates: Optional[Tensor], normalised: bool
+) -> Tensor:
     none: List[int] = []  # no blocks behind the entry
     weight = self.norm.weight
     bias = self.norm.bias
@@ -18,7 +20,7 @@ def step(self, x: Tensor, structure: List[Tensor], rates: Optional[Tensor], norm
         eps = 0.0
     out, mean_of, variance_of, state = rewire.wired_blocks(
         x,
-        self.graph.candidates(),
+        candidates,
         structure,
         self.conv.weight,
         weight,

@@ -100,6 +100,80 @@ TEST(ContinuousClassifier, GivesNoNumberWhereTheStateIsNone) {
   EXPECT_TRUE(model.module.forward({image}).toTensor().isnan().all().item<bool>());
 }
 
+// Bytes of CPU tensors that were allocated while it lives and are still there.
+class Held : public c10::MemoryReportingInfoBase {
+ public:
+  void reportMemoryUsage(void*, int64_t bytes, size_t, size_t, c10::Device) override {
+    bytes_ += bytes;
+  }
+  bool memoryProfilingEnabled() const override { return true; }
+  int64_t bytes() const { return bytes_; }
+
+ private:
+  int64_t bytes_ = 0;
+};
+
+TEST(ContinuousClassifier, KeepsOnlyWhereItsStepsBegin) {
+  models::SmallDescription description = published("dnw", "continuous");
+  description.dim = 12;
+  description.downsample_dim = 4;
+  description.feature_dim = 3;
+  const auto with_tolerance = [&](double tolerance) {
+    description.tolerance = tolerance;
+    return models::build(description, kCifar, 0).module.attr("odesolve").toModule();
+  };
+  const Tensor x = torch::randn({8, 12, 8, 8}, at::make_generator<at::CPUGeneratorImpl>(1));
+  int64_t steps = 0;
+  const auto held = [&](double tolerance) {
+    jit::Module solver = with_tolerance(tolerance);
+    const auto counter = std::make_shared<Held>();
+    const c10::DebugInfoGuard guard(c10::DebugInfoKind::PROFILER_STATE, counter);
+    const auto solution = solver.get_method("solve")({x}).toTuple();
+    steps = (int64_t(solution->elements()[1].toDoubleVector().size()) - 2) / 6;
+    return counter->bytes();
+  };
+  held(1e-2);  // TorchScript counts calls before it compiles
+  const int64_t few = held(1e-2), few_steps = steps;
+  const int64_t many = held(1e-6), more_steps = steps - few_steps;
+  ASSERT_GT(more_steps, 5);
+  EXPECT_GT(many, few);
+  // x and its slope; a step of which backward kept all would be twelve and more such maps.
+  EXPECT_LE(many - few, more_steps * 2 * int64_t(x.nbytes()) * 11 / 10);
+}
+
+TEST(ContinuousClassifier, KeepsNothingWithoutAGradient) {
+  models::SmallDescription description = published("complete", "continuous");
+  description.dim = 12;
+  description.downsample_dim = 4;
+  description.feature_dim = 3;
+  description.wiring.prune_rate = 0;
+  jit::Module solver = models::build(description, kCifar, 0).module.attr("odesolve").toModule();
+  const Tensor x = torch::randn({8, 12, 8, 8}, at::make_generator<at::CPUGeneratorImpl>(1));
+  const torch::NoGradGuard no_gradient;
+  const auto counter = std::make_shared<Held>();
+  const c10::DebugInfoGuard guard(c10::DebugInfoKind::PROFILER_STATE, counter);
+  const Tensor end = solver.forward({x}).toTensor();
+  EXPECT_LE(counter->bytes(), int64_t(end.nbytes()) * 11 / 10);
+}
+
+TEST(ContinuousClassifier, StepsByItsOwnDerivative) {
+  const Golden golden = test::load_golden("small_continuous_dnw");
+  models::Model model = formula_model("continuous", "dnw", golden);
+  const auto odefunc = model.module.attr("odesolve").toModule().attr("odefunc").toModule();
+  const jit::Module graph = odefunc.attr("graph").toModule();
+  const torch::NoGradGuard no_gradient;
+  const c10::IValue candidates = graph.get_method("candidates")({});
+  const c10::IValue structure = graph.get_method("structure")({});
+  const auto slope_at = [&](const Tensor& x) {
+    return odefunc.get_method("forward")({x, candidates, structure, c10::IValue()}).toTensor();
+  };
+  const Tensor x = torch::randn({2, 800, 8, 8}, at::make_generator<at::CPUGeneratorImpl>(1));
+  const auto step = odefunc.get_method("advance")(
+      {x, slope_at(x), 0.1, candidates, structure, c10::IValue(), false});
+  const Tensor y = step.toTuple()->elements()[0].toTensor();
+  EXPECT_TRUE(test::same(step.toTuple()->elements()[1].toTensor(), slope_at(y)));
+}
+
 TEST(DiscreteClassifier, GradientThroughEveryStepIsThatOfTheFormula) {
   models::SmallDescription description = published("dnw", "discrete");
   description.dim = 12;
