@@ -39,7 +39,7 @@ void fields(Visitor& v, data::Normalization& normalize) {
 
 template <class Visitor>
 void fields(Visitor& v, data::Description& data) {
-  v.choice("kind", data.kind, {"cifar10", "digits", "imagefolder"});
+  v.choice("kind", data.kind, {"cifar10", "mnist", "digits", "imagefolder"});
   if (data.kind == "digits") {
     v.field("root", data.root);
   } else {

@@ -21,6 +21,9 @@ Dataset open(const Description& description, const std::filesystem::path& data_r
   if (kind == "cifar10") {
     return open_cifar10(folder_of(description, data_root, ".bin files"), data_root, split);
   }
+  if (kind == "mnist") {
+    return open_mnist(folder_of(description, data_root, ".gz files"), data_root, split);
+  }
   if (kind == "imagefolder") {
     return open_imagefolder(description, folder_of(description, data_root, "images"), split);
   }

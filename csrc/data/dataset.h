@@ -45,6 +45,12 @@ std::vector<std::string> class_names(const Description& description,
 Dataset open_cifar10(const std::filesystem::path& folder, const std::filesystem::path& data_root,
                      Split split);
 
+// mnist: {train,t10k}-{images-idx3,labels-idx1}-ubyte of `folder`, compressed as published, with
+// .gz behind the name, or unpacked: 28x28 images of handwritten digits in the format IDX. There may
+// be any number of them but none.
+Dataset open_mnist(const std::filesystem::path& folder, const std::filesystem::path& data_root,
+                   Split split);
+
 // digits: 8x8 images of handwritten digits, pixels 0 to 16, from `folder`/digits.csv.gz, or from
 // the copy built into the program where `folder` is empty. A line: 64 pixels, row by row, and the
 // label. Of every five images in file order the fifth is for testing: the file goes writer by

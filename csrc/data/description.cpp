@@ -13,6 +13,7 @@ ImageSpec image_spec(const Description& description) {
         {"airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"},
         0};
   }
+  if (kind == "mnist") return {1, 28, {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"}, 0};
   if (kind == "digits") return {1, 8, {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"}, 0};
   if (kind == "imagefolder") {
     ImageSpec spec{3, description.image_size, {}, description.val_resize};
@@ -20,7 +21,7 @@ ImageSpec image_spec(const Description& description) {
     return spec;
   }
   throw std::invalid_argument("data.kind: no data set '" + kind +
-                              "' (cifar10, digits or imagefolder)");
+                              "' (cifar10, mnist, digits or imagefolder)");
 }
 
 }  // namespace rewire::data

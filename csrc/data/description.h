@@ -26,7 +26,7 @@ struct Normalization {
 };
 
 struct Description {
-  std::string kind;  // "cifar10", "digits" or "imagefolder"
+  std::string kind;  // "cifar10", "mnist", "digits" or "imagefolder"
   std::optional<std::string>
       root{};                // folder; relative to --data. digits: absent: they are built in
   int64_t classes = 0;       // imagefolder: folders of classes
