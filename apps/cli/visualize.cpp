@@ -28,14 +28,7 @@ struct VisualizeOptions {
 };
 
 std::vector<int64_t> numbers(const at::Tensor& counts) {
-  const at::Tensor all = counts.to(at::kLong).contiguous();
-  return {all.const_data_ptr<int64_t>(), all.const_data_ptr<int64_t>() + all.numel()};
-}
-
-// Edges that each channel receives and sends.
-std::vector<int64_t> received(const at::Tensor& edges) { return numbers(edges.sum(1)); }
-std::vector<int64_t> sent(const at::Tensor& edges, int64_t taps) {
-  return numbers(edges.sum(0).view({-1, taps}).sum(1));
+  return {counts.const_data_ptr<int64_t>(), counts.const_data_ptr<int64_t>() + counts.numel()};
 }
 
 std::vector<graph::WiringView> views_of(const models::Model& model) {
@@ -59,10 +52,9 @@ std::string png_of(const models::Model& model) {
 std::string degrees_of(const models::Model& model) {
   std::vector<graph::Chart> charts;
   for (const models::Wiring& wiring : model.wirings) {
-    const at::Tensor edges = models::edges_in_use(model, wiring);
-    charts.push_back(graph::degree_chart(wiring.name + ": received", received(edges)));
-    charts.push_back(
-        graph::degree_chart(wiring.name + ": sent", sent(edges, models::taps_of(model, wiring))));
+    const models::EdgeList edges = models::list_edges(model, wiring);
+    charts.push_back(graph::degree_chart(wiring.name + ": received", numbers(edges.received())));
+    charts.push_back(graph::degree_chart(wiring.name + ": sent", numbers(edges.sent())));
   }
   return graph::draw_charts_svg(charts);
 }
@@ -96,23 +88,24 @@ std::string json_of(const models::Model& model) {
   std::string text = "{\"layers\": [";
   for (size_t layer = 0; layer < model.wirings.size(); ++layer) {
     const models::Wiring& wiring = model.wirings[layer];
-    const int64_t taps = models::taps_of(model, wiring);
-    const at::Tensor used = models::edges_in_use(model, wiring);
-    const nlohmann::ordered_json head = {
-        {"name", wiring.name}, {"outputs", used.size(0)},    {"inputs", used.size(1) / taps},
-        {"taps", taps},        {"received", received(used)}, {"sent", sent(used, taps)}};
+    const models::EdgeList edges = models::list_edges(model, wiring);
+    const nlohmann::ordered_json head = {{"name", wiring.name},
+                                         {"outputs", edges.num_targets},
+                                         {"inputs", edges.num_sources},
+                                         {"taps", edges.num_taps},
+                                         {"received", numbers(edges.received())},
+                                         {"sent", numbers(edges.sent())}};
     text += (layer == 0 ? "\n" : ",\n") + head.dump();
     text.back() = ',';  // in the place of the closing brace
     text += " \"edges\": [";
-    const at::Tensor weights = models::weights_in_use(model, wiring).to(at::kFloat).contiguous();
-    const at::Tensor places = used.nonzero();  // [edges, 2]: target, source and tap
-    const auto place = places.accessor<int64_t, 2>();
-    const auto weight = weights.accessor<float, 2>();
-    for (int64_t i = 0; i < places.size(0); ++i) {
-      const int64_t target = place[i][0], column = place[i][1];
-      fmt::format_to(std::back_inserter(text), "{}[{}, {}, {}", i == 0 ? "" : ", ", column / taps,
-                     target, weight[target][column]);
-      text += taps > 1 ? fmt::format(", {}]", column % taps) : "]";
+    const auto source = edges.sources.accessor<int64_t, 1>();
+    const auto target = edges.targets.accessor<int64_t, 1>();
+    const auto tap = edges.taps.accessor<int64_t, 1>();
+    const auto weight = edges.weights.accessor<float, 1>();
+    for (int64_t i = 0; i < edges.weights.numel(); ++i) {
+      fmt::format_to(std::back_inserter(text), "{}[{}, {}, {}", i == 0 ? "" : ", ", source[i],
+                     target[i], weight[i]);
+      text += edges.num_taps > 1 ? fmt::format(", {}]", tap[i]) : "]";
     }
     text += "]}";
   }

@@ -89,6 +89,7 @@ void fields(Visitor& v, models::WiringDescription& wiring) {
 
 // A matrix of candidates of that side takes 1 GiB.
 constexpr double kMaxChannels = 16384;
+constexpr double kMaxEdges = 1 << 26;  // which take 3 GB with what training keeps of each
 
 template <class Visitor>
 void fields(Visitor& v, models::SmallDescription& model) {
@@ -145,6 +146,26 @@ void fields(Visitor& v, models::ResNetDescription& model) {
   v.check(!model.wiring.sampled, "wiring",
           "its convolutions are computed dense, where a sampled gradient saves nothing: expected "
           "gradient all or kept");
+}
+
+template <class Visitor>
+void fields(Visitor& v, graph::NeuronGroup& group) {
+  v.required("name", group.name);
+  v.field("neurons", group.neurons, {1, kMaxChannels});
+  v.choice("activation", group.activation, graph::activation_names());
+  v.required("from", group.from);
+  v.field("fan_in", group.fan_in, {0, kMaxEdges});
+}
+
+template <class Visitor>
+void fields(Visitor& v, models::NeuronsDescription& model) {
+  v.choice("init", model.init, {"he", "xavier", "self_normalized", "uniform"});
+  v.sections("groups", model.groups);
+  const std::string fault = graph::fault_of(model.groups);
+  v.check(fault.empty(), "groups", fault);
+  v.section("wiring", model.wiring);
+  v.check(!model.wiring.sampled, "wiring",
+          "all edges are one row of candidates: expected gradient all or kept");
 }
 
 // The key `kind` names the family, whose keys stand beside it.
@@ -233,6 +254,23 @@ void fields(Visitor& v, Expectation& expect) {
   v.field("source", expect.source);
 }
 
+// Of a graph of neurons on images of `spec`.
+template <class Visitor>
+void check_neurons(Visitor& v, const models::NeuronsDescription& model,
+                   const data::ImageSpec& spec) {
+  const int64_t inputs = spec.channels * spec.size * spec.size;
+  int64_t neurons = inputs;
+  for (const graph::NeuronGroup& group : model.groups) neurons += group.neurons;
+  v.check(double(neurons) <= kMaxChannels, "model",
+          std::to_string(neurons) + " neurons, inputs with them: expected at most 16384");
+  if (!graph::fault_of(model.groups).empty()) return;  // a Writer has checked nothing
+  v.check(graph::count_edges(model.groups, inputs) <= kMaxEdges, "model",
+          "more than 67108864 edges");
+  v.check(model.groups.back().neurons == int64_t(spec.classes.size()), "model",
+          "expected as many neurons in the last group as there are classes, " +
+              std::to_string(spec.classes.size()));
+}
+
 // Conditions between sections.
 template <class Visitor>
 void check_together(Visitor& v, const Experiment& experiment) {
@@ -242,6 +280,9 @@ void check_together(Visitor& v, const Experiment& experiment) {
   }
   if (experiment.data.kind.empty()) return;
   const data::ImageSpec spec = data::image_spec(experiment.data);
+  if (const auto* model = std::get_if<models::NeuronsDescription>(&experiment.model)) {
+    check_neurons(v, *model, spec);
+  }
   if (const auto* model = std::get_if<models::SmallDescription>(&experiment.model)) {
     const int64_t side = models::map_size(*model, spec.size);
     v.check(model->pool != "center" || side >= 4, "model",

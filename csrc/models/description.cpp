@@ -11,7 +11,8 @@ std::vector<Description> families() {
           WiredMobileNetV1Description(),
           MobileNetV1Description(),
           ShuffleNetV2Description(),
-          ResNetDescription()};
+          ResNetDescription(),
+          NeuronsDescription()};
 }
 
 std::string kind_of(const Description& description) {

@@ -8,6 +8,8 @@
 #include <variant>
 #include <vector>
 
+#include "graph/neuron_groups.h"
+
 namespace rewire::models {
 
 // Of the gradient of candidates that are not in use, a part of the outputs passes on at each step.
@@ -83,9 +85,20 @@ struct ResNetDescription {
   WiringDescription wiring{};
 };
 
-using Description = std::variant<SmallDescription, WiredMobileNetV1Description,
-                                 MobileNetV1Description, ShuffleNetV2Description,
-                                 ResNetDescription>;
+// A graph of single neurons (kind `neurons`), whose last group is the outputs: as many as there are
+// classes. All its edges together are the candidates of one wiring.
+struct NeuronsDescription {
+  std::string kind = "neurons";
+  // Of weights, normal but for `uniform` in (-1, 1), by the deviation: he sqrt(2 / fan-in), xavier
+  // 1 / sqrt(fan-in), self_normalized 1. Biases are 0.
+  std::string init = "he";
+  std::vector<graph::NeuronGroup> groups;
+  WiringDescription wiring{};
+};
+
+using Description =
+    std::variant<SmallDescription, WiredMobileNetV1Description, MobileNetV1Description,
+                 ShuffleNetV2Description, ResNetDescription, NeuronsDescription>;
 
 // Every kind of network with its defaults.
 std::vector<Description> families();

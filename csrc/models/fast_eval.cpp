@@ -2,6 +2,7 @@
 
 #include <torch/torch.h>
 
+#include "models/neurons.h"
 #include "models/wiring.h"
 
 namespace rewire::models {
@@ -157,6 +158,9 @@ Alive alive_channels(const Model& model, const Wiring& wiring) {
 
 Model fast_eval(const Model& model, const Description& description, const data::ImageSpec& spec) {
   const at::NoGradGuard no_grad;
+  if (const auto* neurons = std::get_if<NeuronsDescription>(&description)) {
+    return fast_eval_neurons(model, *neurons);
+  }
   Description fixed = description;
   std::visit(
       [](auto& family) {

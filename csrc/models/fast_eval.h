@@ -19,7 +19,8 @@ Alive alive_channels(const Model& model, const Wiring& wiring);
 
 // The network of `description` in evaluation mode with the wiring that `model`, on the CPU, has
 // now, fixed. A wired MobileNetV1 loses the channels that nothing reads; what its dead outputs add
-// to the logits, which is constant, goes to the classifier's bias: the logits are the same.
+// to the logits, which is constant, goes to the classifier's bias: the logits are the same. A graph
+// of neurons loses those from which no path leads to an output.
 Model fast_eval(const Model& model, const Description& description, const data::ImageSpec& spec);
 
 }  // namespace rewire::models

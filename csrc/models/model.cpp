@@ -3,6 +3,7 @@
 #include <ATen/CPUGeneratorImpl.h>
 
 #include "models/mobilenet_v1.h"
+#include "models/neurons.h"
 #include "models/resnet.h"
 #include "models/shufflenet_v2.h"
 #include "models/small.h"
@@ -38,6 +39,11 @@ Model build_family(const WiredMobileNetV1Description& description, const data::I
 Model build_family(const ResNetDescription& description, const data::ImageSpec& spec,
                    at::Generator& generator) {
   return build_resnet(description, spec, generator);
+}
+
+Model build_family(const NeuronsDescription& description, const data::ImageSpec& spec,
+                   at::Generator& generator) {
+  return build_neurons(description, spec, generator);
 }
 
 // The [out, in * k * k] view of a wired layer's [out, in, k, k] tensor.
@@ -140,7 +146,12 @@ script::Mismatch load_state(Model& model, std::map<std::string, at::Tensor> stat
       if (module.hasattr(turn) && !state.contains(name)) state[name] = module.attr(turn).toTensor();
     }
   }
-  return script::load_state(model.module, state);
+  script::Mismatch mismatch = script::load_state(model.module, state);
+  if (mismatch.empty() && model.module.hasattr("level_offsets")) {
+    const std::string fault = structure_fault(model.module);
+    if (!fault.empty()) mismatch.shapes.push_back(fault);
+  }
+  return mismatch;
 }
 
 }  // namespace rewire::models

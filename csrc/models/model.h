@@ -26,6 +26,9 @@ struct Wiring {
   // 0 is channel `first_target`, counted on from the first that sends.
   bool one_state = false;
   int64_t first_target = 0;
+  // Of a graph of neurons the candidates are one row: its module says where they lead.
+  bool of_neurons = false;
+  std::vector<std::string> names{};  // of the groups and the outputs, where they have any
 };
 
 // A layer whose edges are not wired: a convolution or a linear layer.

@@ -137,6 +137,38 @@ TEST(Families, AResNetHasOneOfItsDepthsAndNoSampledGradient) {
             "--set: model.init: unknown value 'fanin' (did you mean 'fan_in'?)");
 }
 
+TEST(Families, NeuronsAreOfGroupsThatFitTheData) {
+  const auto error = [](const std::string& model) {
+    return error_of(kSmall, {"model={kind: neurons, wiring: {kind: dnw}, " + model + "}"});
+  };
+  const std::string outputs = "{name: outputs, neurons: 10, from: [inputs]}";
+  EXPECT_NO_THROW(
+      read_text(kSmall, {"model={kind: neurons, wiring: {kind: dnw}, groups: [" + outputs + "]}"}));
+  EXPECT_EQ(error("init: lecun"),
+            "--set: model.init: expected one of he, xavier, "
+            "self_normalized, uniform, got 'lecun'");
+  EXPECT_EQ(error("init: he"),
+            "x.yaml:6:3: model.groups: expected at least the group of the outputs");
+  EXPECT_EQ(error("groups: [{name: a, from: [b]}, " + outputs + "]"),
+            "--set: model.groups: 'a' reads 'b', which is no group before it");
+  EXPECT_EQ(error("groups: [{name: a}, " + outputs + "]"),
+            "--set: model.groups[0]: missing key 'from'");
+  EXPECT_EQ(error("groups: [{name: a, from: [inputs], activation: rely}, " + outputs + "]"),
+            "--set: model.groups[0].activation: unknown value 'rely' (did you mean 'relu'?)");
+  EXPECT_EQ(error("groups: [{name: a, from: [inputs]}]"),
+            "x.yaml:6:3: model: expected as many neurons in the last group as there are classes, "
+            "10");
+  EXPECT_EQ(error("groups: [{name: a, from: [inputs], neurons: 16384}, " + outputs + "]"),
+            "x.yaml:6:3: model: 16458 neurons, inputs with them: expected at most 16384");
+  EXPECT_EQ(
+      error("groups: [{name: a, from: [inputs], neurons: 9, fan_in: 67108864}, " + outputs + "]"),
+      "x.yaml:6:3: model: more than 67108864 edges");
+  EXPECT_EQ(error_of(kSmall, {"model={kind: neurons, groups: [" + outputs +
+                              "], wiring: {kind: dnw, gradient: {candidates: 0.5}}}"}),
+            "x.yaml:10:11: model.wiring: all edges are one row of candidates: expected gradient "
+            "all or kept");
+}
+
 TEST(Experiments, EveryShippedFileReads) {
   int files = 0;
   for (const auto& entry :

@@ -115,6 +115,11 @@ TEST(FastEval, FixesTheWiringOfEveryNetwork) {
       small->feature_dim = 8;
       small->wiring = {.kind = "td", .prune_rate = 0.5, .keep_sign = false};
     }
+    if (auto* neurons = std::get_if<models::NeuronsDescription>(&description)) {
+      neurons->groups = {{.name = "hidden", .neurons = 9, .activation = "tanh", .from = {"inputs"}},
+                         {.name = "outputs", .neurons = 2, .from = {"inputs", "hidden"}}};
+      neurons->wiring = {.kind = "td", .prune_rate = 0.5, .keep_sign = false};
+    }
     models::Model model = models::build(description, spec, 0);
     model.module.eval();
     models::Model fixed = models::fast_eval(model, description, spec);

@@ -1,0 +1,25 @@
+// Graphs of single neurons: see neurons.cpp and torchscript/neurons.py.
+#pragma once
+
+#include "models/model.h"
+
+namespace rewire::models {
+
+Model build_neurons(const NeuronsDescription& description, const data::ImageSpec& spec,
+                    at::Generator& generator);
+
+// The same network in evaluation mode with its edges in use alone, and without the neurons, inputs
+// and outputs excepted, from which no path leads to an output.
+Model fast_eval_neurons(const Model& model, const NeuronsDescription& description);
+
+// The ends of the candidates, numbers of neurons: int64 [edges].
+struct EdgeEnds {
+  at::Tensor sources;
+  at::Tensor targets;
+};
+EdgeEnds edge_ends(const torch::jit::Module& module);
+
+// Why the structure of such a module is none, as it may be where a file brought it; or "".
+std::string structure_fault(const torch::jit::Module& module);
+
+}  // namespace rewire::models
