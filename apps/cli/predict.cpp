@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include "command.h"
+#include "error.h"
 
 namespace rewire::cli {
 namespace {
@@ -28,6 +29,9 @@ std::string most_likely(const at::Tensor& probabilities, const data::ImageSpec& 
 
 void predict(const PredictOptions& options) {
   const config::Experiment experiment = options.common.experiment();
+  if (experiment.data.kind == "table") {
+    throw ConfigError(options.common.config + ": data.kind: a table has no images to predict");
+  }
   const at::Device device = options.common.run_device();
   data::ImageSpec spec = data::image_spec(experiment.data);
   spec.classes = data::class_names(experiment.data, options.common.data_root());

@@ -9,6 +9,10 @@
 
 namespace rewire::config {
 
+// A matrix of candidates of that side takes 1 GiB.
+constexpr double kMaxChannels = 16384;
+constexpr double kMaxEdges = 1 << 26;  // which take 3 GB with what training keeps of each
+
 inline bool can_be_folder(const std::string& name) {
   const auto forbidden = [](unsigned char c) { return c == '/' || c < 0x20; };
   return !name.empty() && name != "." && name != ".." &&
@@ -38,8 +42,23 @@ void fields(Visitor& v, data::Normalization& normalize) {
 }
 
 template <class Visitor>
+void table_fields(Visitor& v, data::Description& data) {
+  v.required("rows", data.rows, {-1e30, 1e30});
+  v.field("targets", data.targets, {1, kMaxChannels});
+  const size_t width = data.rows.empty() ? 0 : data.rows[0].size();
+  v.check(width > size_t(data.targets), "rows",
+          "expected rows, of more numbers than the targets, " + std::to_string(data.targets));
+  v.check(std::all_of(data.rows.begin(), data.rows.end(),
+                      [&](const std::vector<double>& row) { return row.size() == width; }),
+          "rows", "expected as many numbers in each row as in the first");
+  v.field("within", data.within, {0, 1e30});
+  v.field("workers", data.workers, {0, 256});
+}
+
+template <class Visitor>
 void fields(Visitor& v, data::Description& data) {
-  v.choice("kind", data.kind, {"cifar10", "mnist", "digits", "imagefolder"});
+  v.choice("kind", data.kind, {"cifar10", "mnist", "digits", "imagefolder", "table"});
+  if (data.kind == "table") return table_fields(v, data);
   if (data.kind == "digits") {
     v.field("root", data.root);
   } else {
@@ -86,10 +105,6 @@ void fields(Visitor& v, models::WiringDescription& wiring) {
     v.field("keep_sign", wiring.keep_sign);
   }
 }
-
-// A matrix of candidates of that side takes 1 GiB.
-constexpr double kMaxChannels = 16384;
-constexpr double kMaxEdges = 1 << 26;  // which take 3 GB with what training keeps of each
 
 template <class Visitor>
 void fields(Visitor& v, models::SmallDescription& model) {
@@ -159,9 +174,10 @@ void fields(Visitor& v, graph::NeuronGroup& group) {
 
 template <class Visitor>
 void fields(Visitor& v, models::NeuronsDescription& model) {
-  v.choice("init", model.init, {"he", "xavier", "self_normalized", "uniform"});
+  v.choice("init", model.init, {"he", "xavier", "self_normalized", "uniform", "connex"});
   v.sections("groups", model.groups);
-  const std::string fault = graph::fault_of(model.groups);
+  v.field("outputs", model.outputs);
+  const std::string fault = graph::fault_of(model.groups, model.outputs);
   v.check(fault.empty(), "groups", fault);
   v.section("wiring", model.wiring);
   v.check(!model.wiring.sampled, "wiring",
@@ -229,6 +245,7 @@ void fields(Visitor& v, TrainingDescription& training) {
   v.field("drop_last", training.drop_last);
   v.field("accumulate", training.accumulate, {1, 1e6});
   v.choice("precision", training.precision, {"float32", "bfloat16"});
+  v.choice("loss", training.loss, {"cross_entropy", "mse", "l1", "huber"});
   v.field("label_smoothing", training.label_smoothing, kFraction);
   v.field("mixup", training.mixup, {0, 1000});
   v.section("optimizer", training.optimizer);
@@ -263,12 +280,30 @@ void check_neurons(Visitor& v, const models::NeuronsDescription& model,
   for (const graph::NeuronGroup& group : model.groups) neurons += group.neurons;
   v.check(double(neurons) <= kMaxChannels, "model",
           std::to_string(neurons) + " neurons, inputs with them: expected at most 16384");
-  if (!graph::fault_of(model.groups).empty()) return;  // a Writer has checked nothing
+  if (!graph::fault_of(model.groups, model.outputs).empty()) return;  // a Writer checks nothing
   v.check(graph::count_edges(model.groups, inputs) <= kMaxEdges, "model",
           "more than 67108864 edges");
-  v.check(model.groups.back().neurons == int64_t(spec.classes.size()), "model",
-          "expected as many neurons in the last group as there are classes, " +
-              std::to_string(spec.classes.size()));
+  const size_t outputs = graph::outputs_of(model.groups, inputs, model.outputs).size();
+  v.check(outputs == spec.classes.size(), "model",
+          "expected as many outputs as there are classes, or targets, " +
+              std::to_string(spec.classes.size()) + ", got " + std::to_string(outputs));
+}
+
+// Classes have probabilities, a table has numbers.
+template <class Visitor>
+void check_loss(Visitor& v, const Experiment& experiment) {
+  const TrainingDescription& training = experiment.training;
+  if (experiment.data.kind != "table") {
+    v.check(training.loss == "cross_entropy", "training",
+            "loss: expected cross_entropy, as the data has classes, got " + training.loss);
+    return;
+  }
+  v.check(training.loss != "cross_entropy", "training",
+          "loss: expected mse, l1 or huber, as a table has no classes");
+  v.check(training.mixup == 0 && training.label_smoothing == 0, "training",
+          "mixup, label_smoothing: a table has no classes");
+  v.check(std::holds_alternative<models::NeuronsDescription>(experiment.model), "model",
+          "expected kind neurons, as a table has no images");
 }
 
 // Conditions between sections.
@@ -279,6 +314,7 @@ void check_together(Visitor& v, const Experiment& experiment) {
             "edges are chosen by a fine_tune wiring alone: leave `edges` out");
   }
   if (experiment.data.kind.empty()) return;
+  check_loss(v, experiment);
   const data::ImageSpec spec = data::image_spec(experiment.data);
   if (const auto* model = std::get_if<models::NeuronsDescription>(&experiment.model)) {
     check_neurons(v, *model, spec);

@@ -174,6 +174,7 @@ class Writer {
   void put(const std::string& key, const std::vector<int64_t>& values);
   void put(const std::string& key, const std::vector<double>& values);
   void put(const std::string& key, const std::vector<std::string>& values);
+  void put(const std::string& key, const std::vector<std::vector<double>>& rows);
   template <class T>
   void put(const std::string& key, const std::optional<T>& value) {
     if (value) put(key, *value);

@@ -30,12 +30,13 @@ struct ScheduleDescription {
 struct TrainingDescription {
   int64_t epochs = 0;
   int64_t batch_size = 0;
-  int64_t test_batch_size = 0;        // 0: as batch_size
-  bool drop_last = false;             // of an epoch, the images that fill no batch
-  int64_t accumulate = 1;             // batches whose gradients make a step
-  std::string precision = "float32";  // of what is computed: float32, bfloat16
-  double label_smoothing = 0;         // the part of a target that all classes share
-  double mixup = 0;                   // alpha of the Beta that images are mixed by; 0: they are not
+  int64_t test_batch_size = 0;         // 0: as batch_size
+  bool drop_last = false;              // of an epoch, the images that fill no batch
+  int64_t accumulate = 1;              // batches whose gradients make a step
+  std::string precision = "float32";   // of what is computed: float32, bfloat16
+  std::string loss = "cross_entropy";  // or, of a table, mse, l1, huber
+  double label_smoothing = 0;          // the part of a target that all classes share
+  double mixup = 0;  // alpha of the Beta that images are mixed by; 0: they are not
   OptimizerDescription optimizer;
   ScheduleDescription schedule;
   std::vector<int64_t> topk = {1, 5};

@@ -58,4 +58,14 @@ void Writer::put(const std::string& key, const std::vector<double>& values) {
   out_ << YAML::EndSeq;
 }
 
+void Writer::put(const std::string& key, const std::vector<std::vector<double>>& rows) {
+  begin_list(key);
+  for (const std::vector<double>& row : rows) {
+    out_ << YAML::Flow << YAML::BeginSeq;
+    for (const double value : row) out_ << exact(value);
+    out_ << YAML::EndSeq;
+  }
+  end_list();
+}
+
 }  // namespace rewire::config

@@ -57,7 +57,8 @@ Batch BatchMaker::begin(int64_t index) const {
   const int64_t first = index * options_.batch_size;
   const int64_t size = std::min(options_.batch_size, dataset_.size() - first);
   return {at::empty({size, spec.channels, spec.size, spec.size}, at::kFloat),
-          at::empty({size}, at::kLong),
+          dataset_.numbers.empty() ? at::empty({size}, at::kLong)
+                                   : at::empty({size, int64_t(spec.classes.size())}, at::kFloat),
           index,
           {}};
 }
@@ -71,14 +72,17 @@ int64_t BatchMaker::pieces(const Batch& batch) const {
 BatchMaker::Piece BatchMaker::fill(const Batch& batch, int64_t piece,
                                    const std::stop_token& stop) const {
   const int64_t begin = piece * kPiece, end = std::min(begin + kPiece, batch.labels.size(0));
+  if (!dataset_.numbers.empty()) {
+    fill_from_table(batch, begin, end - begin);
+    return {.filled = end - begin};
+  }
   const int64_t image_size = batch.images.stride(0);
   float* values = batch.images.mutable_data_ptr<float>() + begin * image_size;
   int64_t* labels = batch.labels.mutable_data_ptr<int64_t>() + begin;
   Image image, scratch;
   Piece done;
   for (int64_t i = begin; i < end && !stop.stop_requested(); ++i) {
-    const int64_t place = batch.index * options_.batch_size + i;
-    const int64_t sample = order_.empty() ? place : order_[place];
+    const int64_t sample = sample_at(batch.index * options_.batch_size + i);
     try {
       dataset_.read(sample, image);
     } catch (const DataError& error) {
@@ -90,6 +94,18 @@ BatchMaker::Piece BatchMaker::fill(const Batch& batch, int64_t piece,
     labels[done.filled++] = dataset_.labels[sample];
   }
   return done;
+}
+
+void BatchMaker::fill_from_table(const Batch& batch, int64_t begin, int64_t count) const {
+  const int64_t inputs = batch.images.size(1), targets = batch.labels.size(1);
+  float* values = batch.images.mutable_data_ptr<float>() + begin * inputs;
+  float* wanted = batch.labels.mutable_data_ptr<float>() + begin * targets;
+  for (int64_t i = begin; i < begin + count; ++i) {
+    const int64_t sample = sample_at(batch.index * options_.batch_size + i);
+    const float* const row = dataset_.numbers.data() + sample * (inputs + targets);
+    values = std::copy_n(row, inputs, values);
+    wanted = std::copy_n(row + inputs, targets, wanted);
+  }
 }
 
 void BatchMaker::finish(Batch& batch, std::span<const Piece> pieces) const {

@@ -16,9 +16,9 @@
 namespace rewire::data {
 
 struct Batch {
-  at::Tensor images;                 // [batch, channels, size, size] float32, normalised
-  at::Tensor labels;                 // [batch] int64
-  int64_t index = 0;                 // in the epoch
+  at::Tensor images;  // [batch, channels, size, size] float32, normalised; of a table its inputs
+  at::Tensor labels;  // [batch] int64; of a table its targets, [batch, targets] float32
+  int64_t index = 0;  // in the epoch
   std::vector<std::string> skipped;  // why images are missing, one message each
 };
 
@@ -65,6 +65,9 @@ class BatchMaker {
   void finish(Batch& batch, std::span<const Piece> pieces) const;
 
  private:
+  // The samples [begin, begin + count) of a batch, from a table.
+  void fill_from_table(const Batch& batch, int64_t begin, int64_t count) const;
+  int64_t sample_at(int64_t place) const { return order_.empty() ? place : order_[place]; }
   // Of `sample`, as its place in the epoch has it, the normalised values.
   void put(int64_t sample, Image& image, Image& scratch, float* values) const;
 

@@ -27,6 +27,7 @@ Dataset open(const Description& description, const std::filesystem::path& data_r
   if (kind == "imagefolder") {
     return open_imagefolder(description, folder_of(description, data_root, "images"), split);
   }
+  if (kind == "table") return open_table(description);
   image_spec(description);  // refuses an unknown kind
   return open_digits(description.root ? data_root / *description.root : "", split);
 }

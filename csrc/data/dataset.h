@@ -17,7 +17,10 @@ enum class Split { train, test };
 struct Dataset {
   ImageSpec spec;
   float max_value = 255;        // the pixel value that means full intensity
-  std::vector<int64_t> labels;  // in [0, spec.classes.size())
+  std::vector<int64_t> labels;  // in [0, spec.classes.size()); of a table nothing but their number
+  // Of a table: row by row, spec.channels inputs and a target for each of spec.classes. Then
+  // nothing is to be read or normalised.
+  std::vector<float> numbers{};
 
   // Decodes image `index` into `image`, whose memory is used again where it suffices. Where
   // spec.resize is not 0 it is of any size. Safe to call from several threads.
@@ -56,6 +59,9 @@ Dataset open_mnist(const std::filesystem::path& folder, const std::filesystem::p
 // label. Of every five images in file order the fifth is for testing: the file goes writer by
 // writer, so that a cut through it would test on other hands than it trains on.
 Dataset open_digits(const std::filesystem::path& folder, Split split);
+
+// table: the rows of the description.
+Dataset open_table(const Description& description);
 
 // imagefolder: the images in `root`/train/<class> or `root`/val/<class>, and in folders below, as
 // torchvision's ImageFolder finds them: by their names' endings, sorted, like the classes. What

@@ -20,8 +20,14 @@ ImageSpec image_spec(const Description& description) {
     for (int64_t i = 0; i < description.classes; ++i) spec.classes.push_back(std::to_string(i));
     return spec;
   }
+  if (kind == "table") {
+    const auto width = int64_t(description.rows.empty() ? 0 : description.rows[0].size());
+    ImageSpec spec{width - description.targets, 1, {}, 0};
+    for (int64_t i = 0; i < description.targets; ++i) spec.classes.push_back(std::to_string(i));
+    return spec;
+  }
   throw std::invalid_argument("data.kind: no data set '" + kind +
-                              "' (cifar10, mnist, digits or imagefolder)");
+                              "' (cifar10, mnist, digits, imagefolder or table)");
 }
 
 }  // namespace rewire::data

@@ -26,19 +26,25 @@ struct Normalization {
 };
 
 struct Description {
-  std::string kind;  // "cifar10", "mnist", "digits" or "imagefolder"
+  std::string kind;  // "cifar10", "mnist", "digits", "imagefolder" or "table"
   std::optional<std::string>
       root{};                // folder; relative to --data. digits: absent: they are built in
   int64_t classes = 0;       // imagefolder: folders of classes
   int64_t image_size = 224;  // imagefolder: pixels a side of what the network sees
   int64_t val_resize = 256;  // imagefolder: a test image's short side before its middle is cut
-  std::string on_bad_image = "error";   // imagefolder: "error" ends the program, "skip" goes on
+  std::string on_bad_image = "error";  // imagefolder: "error" ends the program, "skip" goes on
+  // table: numbers, which train and test alike; the last `targets` of a row are what a network is
+  // to answer, and it is right where each is no farther off than `within`
+  std::vector<std::vector<double>> rows{};
+  int64_t targets = 1;
+  double within = 0.5;
   std::vector<Augmentation> augment{};  // applied to training images in this order
   Normalization normalize{};
   int64_t workers = 1;  // loader threads; 0: the caller's thread loads
 };
 
-// Facts of a data set that its description alone decides.
+// Facts of a data set that its description alone decides. A row of a table is an image of one place
+// whose channels are the inputs, and its targets are the classes.
 struct ImageSpec {
   int64_t channels = 0;
   int64_t size = 0;  // height = width, pixels

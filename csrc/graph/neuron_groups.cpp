@@ -21,9 +21,9 @@ class Places {
     of_[group.name] = {end_, group.neurons};
     end_ += group.neurons;
   }
-  std::vector<Span> read_by(const NeuronGroup& group) const {
+  std::vector<Span> of(const std::vector<std::string>& groups) const {
     std::vector<Span> spans;
-    for (const std::string& name : group.from) spans.push_back(of_.at(name));
+    for (const std::string& name : groups) spans.push_back(of_.at(name));
     return spans;
   }
   int64_t end() const { return end_; }
@@ -57,7 +57,8 @@ const std::vector<std::string>& activation_names() {
   return names;
 }
 
-std::string fault_of(const std::vector<NeuronGroup>& groups) {
+std::string fault_of(const std::vector<NeuronGroup>& groups,
+                     const std::vector<std::string>& outputs) {
   if (groups.empty()) return "expected at least the group of the outputs";
   std::set<std::string> known{kInputs};
   for (const NeuronGroup& group : groups) {
@@ -76,14 +77,31 @@ std::string fault_of(const std::vector<NeuronGroup>& groups) {
     }
     known.insert(group.name);
   }
+  std::set<std::string> named;
+  for (const std::string& name : outputs) {
+    if (name == kInputs || !known.contains(name)) return "no group '" + name + "' to be an output";
+    if (!named.insert(name).second) return "'" + name + "' is an output twice";
+  }
   return "";
+}
+
+std::vector<int32_t> outputs_of(const std::vector<NeuronGroup>& groups, int64_t inputs,
+                                const std::vector<std::string>& outputs) {
+  Places places(inputs);
+  for (const NeuronGroup& group : groups) places.add(group);
+  const std::vector<std::string> last{groups.back().name};
+  std::vector<int32_t> neurons;
+  for (const Span& span : places.of(outputs.empty() ? last : outputs)) {
+    for (int64_t i = 0; i < span.count; ++i) neurons.push_back(int32_t(span.first + i));
+  }
+  return neurons;
 }
 
 double count_edges(const std::vector<NeuronGroup>& groups, int64_t inputs) {
   Places places(inputs);
   double edges = 0;
   for (const NeuronGroup& group : groups) {
-    const int64_t each = group.fan_in > 0 ? group.fan_in : total(places.read_by(group));
+    const int64_t each = group.fan_in > 0 ? group.fan_in : total(places.of(group.from));
     edges += double(group.neurons) * double(each);
     places.add(group);
   }
@@ -95,7 +113,7 @@ NeuronEdges edges_of(const std::vector<NeuronGroup>& groups, int64_t inputs,
   NeuronEdges edges;
   Places places(inputs);
   for (const NeuronGroup& group : groups) {
-    const std::vector<Span> spans = places.read_by(group);
+    const std::vector<Span> spans = places.of(group.from);
     const int64_t candidates = total(spans);
     const int64_t each = group.fan_in > 0 ? group.fan_in : candidates;
     for (int64_t neuron = places.end(); neuron < places.end() + group.neurons; ++neuron) {

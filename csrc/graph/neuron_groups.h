@@ -23,8 +23,9 @@ struct NeuronGroup {
                        // of `from`
 };
 
-// What is wrong with the groups; "" where they are sound.
-std::string fault_of(const std::vector<NeuronGroup>& groups);
+// What is wrong with the groups, or with those that are named as outputs; "" where both are sound.
+std::string fault_of(const std::vector<NeuronGroup>& groups,
+                     const std::vector<std::string>& outputs);
 
 // Of sound groups; more than 2^53 are not told apart.
 double count_edges(const std::vector<NeuronGroup>& groups, int64_t inputs);
@@ -35,6 +36,10 @@ struct NeuronEdges {
   std::vector<int32_t> sources;
   std::vector<int32_t> targets;
 };
+
+// The neurons of the groups that are named; of the last group where none is.
+std::vector<int32_t> outputs_of(const std::vector<NeuronGroup>& groups, int64_t inputs,
+                                const std::vector<std::string>& outputs);
 
 // draw(n): a number in [0, n). Requires sound groups, whose edges fit into memory.
 NeuronEdges edges_of(const std::vector<NeuronGroup>& groups, int64_t inputs,

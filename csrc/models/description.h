@@ -85,14 +85,15 @@ struct ResNetDescription {
   WiringDescription wiring{};
 };
 
-// A graph of single neurons (kind `neurons`), whose last group is the outputs: as many as there are
-// classes. All its edges together are the candidates of one wiring.
+// A graph of single neurons (kind `neurons`). All its edges together are the candidates of one
+// wiring.
 struct NeuronsDescription {
   std::string kind = "neurons";
   // Of weights, normal but for `uniform` in (-1, 1), by the deviation: he sqrt(2 / fan-in), xavier
-  // 1 / sqrt(fan-in), self_normalized 1. Biases are 0.
+  // 1 / sqrt(fan-in), self_normalized 1, connex 0.1. Biases are 0, of connex as the weights.
   std::string init = "he";
   std::vector<graph::NeuronGroup> groups;
+  std::vector<std::string> outputs{};  // groups; none: the last one
   WiringDescription wiring{};
 };
 

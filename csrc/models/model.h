@@ -26,9 +26,10 @@ struct Wiring {
   // 0 is channel `first_target`, counted on from the first that sends.
   bool one_state = false;
   int64_t first_target = 0;
-  // Of a graph of neurons the candidates are one row: its module says where they lead.
+  // Of a graph of neurons the candidates are one row: its module says where they lead. Every neuron
+  // is in a group, and each but the inputs, the first group, may receive.
   bool of_neurons = false;
-  std::vector<std::string> names{};  // of the groups and the outputs, where they have any
+  std::vector<std::string> names{};  // of its groups
 };
 
 // A layer whose edges are not wired: a convolution or a linear layer.

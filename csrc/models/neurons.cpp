@@ -22,7 +22,7 @@ using at::Tensor;
 // Numbers are int32.
 struct NeuronNetwork {
   int64_t inputs;      // the first neurons
-  int64_t outputs;     // the last ones
+  Tensor outputs;      // [outputs]
   Tensor activations;  // [neurons] codes of ops::neuron_structure
   Tensor sources;      // [edges]
   Tensor targets;      // [edges], ascending
@@ -44,27 +44,30 @@ NeuronNetwork neuron_network(const NeuronsDescription& description, const data::
     const auto code = std::find(names.begin(), names.end(), group.activation) - names.begin();
     activations.insert(activations.end(), size_t(group.neurons), int32_t(code));
   }
-  return {inputs, description.groups.back().neurons, int_tensor(activations),
-          int_tensor(edges.sources), int_tensor(edges.targets)};
+  const std::vector<int32_t> outputs =
+      graph::outputs_of(description.groups, inputs, description.outputs);
+  return {inputs, int_tensor(outputs), int_tensor(activations), int_tensor(edges.sources),
+          int_tensor(edges.targets)};
 }
 
-// The outputs are computed together: softmax is over those of one level.
+// The neurons of a softmax, which is over those of one level, wait for one another.
 ops::NeuronStructure neuron_structure_of(const NeuronNetwork& network) {
-  const int64_t neurons = network.activations.numel();
+  static const std::vector<std::string>& names = graph::activation_names();
+  static const int64_t softmax = std::find(names.begin(), names.end(), "softmax") - names.begin();
   const Tensor inputs = at::arange(network.inputs, at::kInt);
-  const Tensor outputs = at::arange(neurons - network.outputs, neurons, at::kInt);
-  Tensor operations = at::full({neurons}, -1, at::kInt);
-  operations.index_fill_(0, outputs.to(at::kLong), 0);
-  const Tensor levels = std::get<0>(
-      ops::neuron_levels(network.sources, network.targets, neurons, inputs, operations));
+  const Tensor operations = (network.activations == softmax).to(at::kInt) - 1;
+  const Tensor levels = std::get<0>(ops::neuron_levels(
+      network.sources, network.targets, network.activations.numel(), inputs, operations));
   return ops::neuron_structure(network.sources, network.targets, levels, network.activations,
-                               inputs, outputs);
+                               inputs, network.outputs);
 }
 
 // The names of a structure's tensors, in its order, as the source has them.
 constexpr const char* kNeuronStructure[] = {
     "neurons", "activations",    "level_offsets", "row_offsets", "columns",
     "edges",   "column_offsets", "rows",          "order",       "outputs"};
+
+constexpr double kConnexDeviation = 0.1;
 
 // Weights of the candidates [edges].
 Tensor drawn_weights(const std::string& init, const NeuronNetwork& network,
@@ -73,6 +76,7 @@ Tensor drawn_weights(const std::string& init, const NeuronNetwork& network,
   if (init == "uniform") return at::empty(targets.sizes()).uniform_(-1, 1, generator);
   const Tensor weight = at::empty(targets.sizes()).normal_(0, 1, generator);
   if (init == "self_normalized") return weight;
+  if (init == "connex") return weight.mul_(kConnexDeviation);
   const Tensor fan_in = at::bincount(targets, {}, network.activations.numel()).to(at::kFloat);
   const Tensor deviation = at::sqrt((init == "he" ? 2 : 1) / fan_in.clamp_min(1));
   return weight.mul_(deviation.index_select(0, targets));
@@ -105,7 +109,6 @@ Wiring neuron_wiring(const NeuronsDescription& description, const NeuronNetwork&
                 .rule = description.wiring,
                 .readable = at::ones({1, network.sources.numel()}, at::kBool),
                 .groups = {network.inputs},
-                .outputs = network.outputs,
                 .first_target = network.inputs,
                 .of_neurons = true,
                 .names = {graph::kInputs}};
@@ -113,7 +116,6 @@ Wiring neuron_wiring(const NeuronsDescription& description, const NeuronNetwork&
     wiring.groups.push_back(group.neurons);
     wiring.names.push_back(group.name);
   }
-  wiring.groups.pop_back();  // the outputs
   return wiring;
 }
 
@@ -154,7 +156,10 @@ Model build_neurons(const NeuronsDescription& description, const data::ImageSpec
                     at::Generator& generator) {
   const NeuronNetwork network = neuron_network(description, spec, generator);
   const Tensor weight = drawn_weights(description.init, network, generator);
-  const Tensor bias = at::zeros({network.activations.numel()});
+  Tensor bias = at::zeros({network.activations.numel()});
+  if (description.init == "connex") {
+    bias.slice(0, network.inputs).normal_(0, kConnexDeviation, generator);
+  }
   return {module_of(network, description.wiring, weight, bias, generator),
           {neuron_wiring(description, network)},
           {}};
@@ -173,7 +178,8 @@ Model fast_eval_neurons(const Model& model, const NeuronsDescription& descriptio
   const auto left_of = [&](const Tensor& neurons) {
     return renumbered.index_select(0, neurons.masked_select(used));
   };
-  const NeuronNetwork left{inputs, wiring.outputs,
+  const Tensor outputs = structure.neurons.index_select(0, structure.outputs.to(at::kLong));
+  const NeuronNetwork left{inputs, renumbered.index_select(0, outputs.to(at::kLong)),
                            by_number(structure, structure.activations).masked_select(alive),
                            left_of(ends.sources), left_of(ends.targets)};
   const Tensor weight = wiring_module(model, wiring).get_method("candidates")({}).toTensor();

@@ -57,14 +57,13 @@ EdgeList list_edges(const Model& model, const Wiring& wiring) {
 graph::WiringView view_of(const Model& model, const Wiring& wiring, int64_t most) {
   const EdgeList edges = list_edges(model, wiring);
   graph::WiringView view{.title = wiring.name, .subtitle = {}, .columns = {}, .edges = {}};
-  const bool named = !wiring.names.empty();
   for (size_t i = 0; i < wiring.groups.size(); ++i) {
-    const std::string name = named    ? wiring.names[i]
-                             : i == 0 ? "input"
-                                      : fmt::format("block {}", i);
+    const std::string name = wiring.of_neurons ? wiring.names[i]
+                             : i == 0          ? "input"
+                                               : fmt::format("block {}", i);
     view.columns.push_back({name, wiring.groups[i] / edges.num_taps});
   }
-  view.columns.push_back({named ? wiring.names.back() : "output", wiring.outputs});
+  if (!wiring.of_neurons) view.columns.push_back({"output", wiring.outputs});
 
   const int64_t num_edges = edges.weights.numel();
   const int64_t drawn = std::min(num_edges, most);

@@ -22,14 +22,15 @@ Sums evaluate(models::Model& model, const data::Dataset& dataset,
   options.workers = experiment.data.workers;
   options.skip_bad = experiment.data.on_bad_image == "skip";
   data::Loader loader(dataset, options);
-  Sums sums(training.topk);
+  Sums sums(training.topk, experiment.data.within);
   model.module.eval();
   while (const auto batch = loader.next()) {
     if (stop && stop->load()) break;
     count_skipped(*batch, sums, watcher.log);
     if (batch->labels.size(0) > 0) {
-      const Forward answer = forward(model, batch->images, batch->labels, {training.precision},
-                                     fmt::format("test set, batch {}", batch->index));
+      const Forward answer =
+          forward(model, batch->images, batch->labels, {training.precision, training.loss},
+                  fmt::format("test set, batch {}", batch->index));
       sums.add(answer.value, answer.logits, batch->labels);
     }
     sums.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();

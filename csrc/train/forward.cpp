@@ -48,6 +48,14 @@ class Autocast {
   const at::ScalarType type_;
 };
 
+at::Tensor loss_of(const at::Tensor& answer, const at::Tensor& targets, const Pass& pass) {
+  if (pass.loss == "mse") return at::mse_loss(answer, targets);
+  if (pass.loss == "l1") return at::l1_loss(answer, targets);
+  if (pass.loss == "huber") return at::huber_loss(answer, targets);
+  return at::cross_entropy_loss(answer, targets, /*weight=*/{}, at::Reduction::Mean,
+                                /*ignore_index=*/-100, pass.label_smoothing);
+}
+
 }  // namespace
 
 Forward forward(models::Model& model, const at::Tensor& images, const at::Tensor& targets,
@@ -58,9 +66,7 @@ Forward forward(models::Model& model, const at::Tensor& images, const at::Tensor
       const Autocast autocast(pass.precision, model.device.type());
       result.logits = model.module.forward({images.to(model.device)}).toTensor().to(at::kFloat);
     }
-    result.loss = at::cross_entropy_loss(result.logits, targets.to(model.device), /*weight=*/{},
-                                         at::Reduction::Mean,
-                                         /*ignore_index=*/-100, pass.label_smoothing);
+    result.loss = loss_of(result.logits, targets.to(model.device), pass);
   } catch (const std::exception&) {  // selection refuses NaN weights: name the culprit
     refuse_not_finite(model, images, where);
     throw;

@@ -14,6 +14,11 @@ void Sums::add(double loss, const at::Tensor& logits, const at::Tensor& labels) 
   const int64_t batch = logits.size(0), classes = logits.size(1);
   loss_ += loss * double(batch);
   images_ += batch;
+  if (labels.is_floating_point()) {
+    const auto right = ((logits.cpu() - labels).abs() <= within_).all(1).sum().item<int64_t>();
+    for (int64_t& hits : hits_) hits += right;
+    return;
+  }
   const int64_t widest = std::min(classes, *std::max_element(topk_.begin(), topk_.end()));
   const at::Tensor hits = std::get<1>(logits.topk(widest, 1)).cpu() == labels.unsqueeze(1);
   for (size_t i = 0; i < topk_.size(); ++i) {

@@ -13,9 +13,13 @@ namespace rewire::train {
 // depend on where it was interrupted.
 class Sums {
  public:
-  explicit Sums(std::vector<int64_t> topk) : topk_(std::move(topk)), hits_(topk_.size(), 0) {}
+  // within: of targets that are numbers, how far off a right answer may be.
+  explicit Sums(std::vector<int64_t> topk, double within = 0)
+      : topk_(std::move(topk)), within_(within), hits_(topk_.size(), 0) {}
 
-  // `loss` is the mean over the batch; logits [batch, classes], labels [batch].
+  // `loss` is the mean over the batch; logits [batch, classes], labels [batch]. Or answers and
+  // targets [batch, outputs], floating: such an answer is a hit, whatever k is, where all its
+  // outputs are right.
   void add(double loss, const at::Tensor& logits, const at::Tensor& labels);
 
   int64_t images() const { return images_; }
@@ -38,6 +42,7 @@ class Sums {
 
  private:
   std::vector<int64_t> topk_;
+  double within_;
   std::vector<int64_t> hits_;
   double loss_ = 0;
   int64_t images_ = 0;

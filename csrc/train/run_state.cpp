@@ -158,7 +158,7 @@ void load_tensors(const std::filesystem::path& path, const TensorMap& tensors,
 RunState::RunState(const config::Experiment& experiment, models::Model built)
     : model(std::move(built)),
       optimizer(experiment.training.optimizer, model.module),
-      sums(experiment.training.topk),
+      sums(experiment.training.topk, experiment.data.within),
       edges_before(models::edges_kept(model)) {}
 
 void save_checkpoint(const std::filesystem::path& path, const config::Experiment& experiment,

@@ -13,7 +13,7 @@ namespace {
 Forward answer_to(const data::Batch& batch, const config::Experiment& experiment,
                   const data::ImageSpec& spec, RunState& state) {
   const config::TrainingDescription& training = experiment.training;
-  const Pass pass{training.precision, training.label_smoothing};
+  const Pass pass{training.precision, training.loss, training.label_smoothing};
   const std::string place = place_of(state);
   if (training.mixup == 0) {
     return forward(state.model, batch.images, batch.labels, pass, place);

@@ -274,7 +274,7 @@ class Training {
     if (best) state_.best = {test.top(0), state_.epoch};
     ++state_.epoch;
     state_.batch_in_epoch = 0;
-    state_.sums = Sums(experiment_.training.topk);
+    state_.sums = Sums(experiment_.training.topk, experiment_.data.within);
     const int64_t keep = experiment_.training.keep_every;
     if (keep && state_.epoch % keep == 0) save(fmt::format("epoch_{}", state_.epoch - 1));
     if (best) save("best");

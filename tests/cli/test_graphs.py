@@ -9,7 +9,8 @@ import pytest
 from program import ROOT
 
 CONFIGS = ROOT / "configs" / "graphs"
-NAMES = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
+MNIST = sorted(path.stem for path in CONFIGS.glob("mnist-*.yaml"))
+TABLES = sorted(path.stem for path in CONFIGS.glob("*.yaml") if path.stem not in MNIST)
 
 
 def write(folder, split, count, packed):
@@ -39,7 +40,7 @@ def data(tmp_path):
     return folder
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", MNIST)
 def test_trains_and_evaluates(rewire, data, name):
     config = CONFIGS / f"{name}.yaml"
     short = {"training__epochs": 1, "training__batch_size": 30, "training__drop_last": "false"}
@@ -74,7 +75,7 @@ def test_is_drawn_profiled_and_exported(rewire, data):
     assert (profile["edges"], profile["macs"]) == (3555, 3555)
     rewire("visualize", config, "--to", "wiring.json").check()
     (layer,) = json.loads(rewire.path("wiring.json").read_text())["layers"]
-    assert (layer["inputs"], layer["outputs"], len(layer["edges"])) == (1184, 410, 3555)
+    assert (layer["inputs"], layer["outputs"], len(layer["edges"])) == (1194, 410, 3555)
     assert all(source < target + 784 for source, target, _ in layer["edges"])
     for to in ("wiring.svg", "wiring.png", "wiring.dot"):
         rewire("visualize", config, "--to", to).check()
@@ -103,3 +104,22 @@ def test_images_cut_short(rewire, data):
     rewire("train", CONFIGS / "mnist-freewire.yaml", "--data", data.parent).refused(
         3, f"{path}: 78415 bytes, expected 78416 (a header of 16, and 100 images of 784)"
     )
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_trains_and_evaluates(rewire, name):
+    config = CONFIGS / f"{name}.yaml"
+    done = rewire("train", config, "--json", training__epochs=150).check()
+    tests = [row for row in rewire.rows(f"runs/{name}") if row["split"] == "test"]
+    assert len(tests) == 150 and tests[-1]["loss"] < tests[0]["loss"]
+    arguments = ["evaluate", config, "--checkpoint", done.json["checkpoint"], "--json"]
+    whole, pruned = rewire(*arguments).check().json, rewire(*arguments, "--fast-eval").check().json
+    assert (whole["loss"], whole["top1"]) == (tests[-1]["loss"], tests[-1]["top1"])
+    assert pruned["loss"] == pytest.approx(whole["loss"], rel=1e-5)
+    rewire("visualize", config, "--to", "wiring.svg").check()
+    rewire("predict", config, "--checkpoint", done.json["checkpoint"], "x.png").refused(2, "a table has no images")
+
+
+def test_exclusive_or_is_learned(rewire):
+    done = rewire("train", CONFIGS / "xor.yaml", "--json").check()
+    assert done.json["top1"] == 100 and done.json["loss"] < 0.01

@@ -146,7 +146,7 @@ TEST(Families, NeuronsAreOfGroupsThatFitTheData) {
       read_text(kSmall, {"model={kind: neurons, wiring: {kind: dnw}, groups: [" + outputs + "]}"}));
   EXPECT_EQ(error("init: lecun"),
             "--set: model.init: expected one of he, xavier, "
-            "self_normalized, uniform, got 'lecun'");
+            "self_normalized, uniform, connex, got 'lecun'");
   EXPECT_EQ(error("init: he"),
             "x.yaml:6:3: model.groups: expected at least the group of the outputs");
   EXPECT_EQ(error("groups: [{name: a, from: [b]}, " + outputs + "]"),
@@ -156,8 +156,10 @@ TEST(Families, NeuronsAreOfGroupsThatFitTheData) {
   EXPECT_EQ(error("groups: [{name: a, from: [inputs], activation: rely}, " + outputs + "]"),
             "--set: model.groups[0].activation: unknown value 'rely' (did you mean 'relu'?)");
   EXPECT_EQ(error("groups: [{name: a, from: [inputs]}]"),
-            "x.yaml:6:3: model: expected as many neurons in the last group as there are classes, "
-            "10");
+            "x.yaml:6:3: model: expected as many outputs as there are classes, or targets, 10, "
+            "got 1");
+  EXPECT_EQ(error("outputs: [a], groups: [" + outputs + "]"),
+            "--set: model.groups: no group 'a' to be an output");
   EXPECT_EQ(error("groups: [{name: a, from: [inputs], neurons: 16384}, " + outputs + "]"),
             "x.yaml:6:3: model: 16458 neurons, inputs with them: expected at most 16384");
   EXPECT_EQ(
@@ -167,6 +169,37 @@ TEST(Families, NeuronsAreOfGroupsThatFitTheData) {
                               "], wiring: {kind: dnw, gradient: {candidates: 0.5}}}"}),
             "x.yaml:10:11: model.wiring: all edges are one row of candidates: expected gradient "
             "all or kept");
+}
+
+TEST(Tables, HaveRowsALossAndNeurons) {
+  const std::string neurons =
+      "model={kind: neurons, groups: [{name: o, from: [inputs]}], wiring: {kind: complete, "
+      "prune_rate: 0}}";
+  const auto table = [](const std::string& keys) { return "data={kind: table, " + keys + "}"; };
+  const std::string rows = "rows: [[0, 1, 1], [1, 1, 0]]",
+                    small = small_with("  kind: digits\n  normalize: {mean: [0.3], std: [0.4]}",
+                                       "  kind: table\n  " + rows);
+  const Experiment experiment = read_text(small, {neurons, "training.loss=l1"});
+  EXPECT_EQ(to_yaml(read_text(to_yaml(experiment))), to_yaml(experiment));
+  EXPECT_EQ(experiment.data.rows[1], (std::vector<double>{1, 1, 0}));
+
+  EXPECT_EQ(error_of(small, {neurons}),
+            "x.yaml:13:3: training: loss: expected mse, l1 or huber, as a table has no classes");
+  EXPECT_EQ(error_of(small, {"training.loss=mse"}),
+            "x.yaml:6:3: model: expected kind neurons, as a table has no images");
+  EXPECT_EQ(error_of(small, {neurons, "training.loss=mse", "training.mixup=0.1"}),
+            "x.yaml:13:3: training: mixup, label_smoothing: a table has no classes");
+  EXPECT_EQ(
+      error_of(kSmall, {"training.loss=mse"}),
+      "x.yaml:13:3: training: loss: expected cross_entropy, as the data has classes, got mse");
+  EXPECT_EQ(error_of(small, {neurons, "training.loss=mse", table("rows: [[0, 1], [1]]")}),
+            "--set: data.rows: expected as many numbers in each row as in the first");
+  EXPECT_EQ(error_of(small, {neurons, "training.loss=mse", table("rows: []")}),
+            "--set: data.rows: expected rows, of more numbers than the targets, 1");
+  EXPECT_EQ(error_of(small, {neurons, "training.loss=mse", table("targets: 3")}),
+            "x.yaml:4:9: data.rows: expected rows, of more numbers than the targets, 3");
+  EXPECT_EQ(error_of(small, {neurons, "training.loss=mse", table("rows: [[0, 1e31]]")}),
+            "--set: data.rows[0][1]: expected a number in [-1e+30, 1e+30], got 1e31");
 }
 
 TEST(Experiments, EveryShippedFileReads) {

@@ -59,9 +59,9 @@ TEST(Reader, AKeyOfAnotherKindIsUnknown) {
 TEST(Reader, AnUnknownWordNamesTheNearestOrAll) {
   EXPECT_EQ(error_of(small_with("kind: sgd", "kind: sdg")),
             "x.yaml:15:21: training.optimizer.kind: unknown value 'sdg' (did you mean 'sgd'?)");
-  EXPECT_EQ(
-      error_of(small_with("kind: digits", "kind: imagenet")),
-      "x.yaml:3:9: data.kind: expected one of cifar10, mnist, digits, imagefolder, got 'imagenet'");
+  EXPECT_EQ(error_of(small_with("kind: digits", "kind: imagenet")),
+            "x.yaml:3:9: data.kind: expected one of cifar10, mnist, digits, imagefolder, table, "
+            "got 'imagenet'");
 }
 
 TEST(Reader, AMissingKeyIsNamedAtItsMap) {

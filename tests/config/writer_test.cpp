@@ -48,6 +48,7 @@ training:
   drop_last: false
   accumulate: 1
   precision: float32
+  loss: cross_entropy
   label_smoothing: 0
   mixup: 0
   optimizer:

@@ -39,7 +39,7 @@ TEST(ImageSpec, OfAnImageFolderIsWhatItsDescriptionSays) {
 
 TEST(ImageSpec, RefusesAnUnknownKind) {
   EXPECT_EQ(message_of<std::invalid_argument>([] { image_spec({.kind = "cifar100"}); }),
-            "data.kind: no data set 'cifar100' (cifar10, mnist, digits or imagefolder)");
+            "data.kind: no data set 'cifar100' (cifar10, mnist, digits, imagefolder or table)");
 }
 
 }  // namespace

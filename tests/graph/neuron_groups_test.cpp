@@ -38,6 +38,14 @@ TEST(NeuronGroups, DrawTheirSourcesAmongAllGroupsTheyRead) {
   EXPECT_EQ(count_edges(groups, 2), 8);
 }
 
+TEST(NeuronGroups, AreOutputsInTheOrderTheyAreNamed) {
+  const std::vector<NeuronGroup> groups = {{.name = "a", .neurons = 2, .from = {kInputs}},
+                                           {.name = "b", .from = {"a"}},
+                                           {.name = "c", .neurons = 2, .from = {"a"}}};
+  EXPECT_THAT(outputs_of(groups, 3, {}), ElementsAre(6, 7));
+  EXPECT_THAT(outputs_of(groups, 3, {"b", "a"}), ElementsAre(5, 3, 4));
+}
+
 TEST(NeuronGroups, CountMoreEdgesThanFitIntoMemory) {
   const std::vector<NeuronGroup> groups = {
       {.name = "a", .neurons = int64_t{1} << 40, .from = {kInputs}, .fan_in = int64_t{1} << 40}};
@@ -46,10 +54,14 @@ TEST(NeuronGroups, CountMoreEdgesThanFitIntoMemory) {
 
 TEST(NeuronGroups, FaultsAreNamed) {
   const NeuronGroup a{.name = "a", .from = {kInputs}};
-  const auto fault = [&](const NeuronGroup& group) { return fault_of({a, group, a}); };
-  EXPECT_EQ(fault_of({a}), "");
-  EXPECT_EQ(fault_of({a, {.name = "b", .activation = "softmax", .from = {kInputs, "a"}}}), "");
-  EXPECT_EQ(fault_of({}), "expected at least the group of the outputs");
+  const auto fault = [&](const NeuronGroup& group) { return fault_of({a, group, a}, {}); };
+  EXPECT_EQ(fault_of({a}, {}), "");
+  EXPECT_EQ(fault_of({a, {.name = "b", .activation = "softmax", .from = {kInputs, "a"}}}, {}), "");
+  EXPECT_EQ(fault_of({}, {}), "expected at least the group of the outputs");
+  EXPECT_EQ(fault_of({a}, {"a"}), "");
+  EXPECT_EQ(fault_of({a}, {"b"}), "no group 'b' to be an output");
+  EXPECT_EQ(fault_of({a}, {kInputs}), "no group 'inputs' to be an output");
+  EXPECT_EQ(fault_of({a}, {"a", "a"}), "'a' is an output twice");
   EXPECT_EQ(fault(a), "a second group 'a'");
   EXPECT_EQ(fault({.name = kInputs, .from = {"a"}}), "a second group 'inputs'");
   EXPECT_EQ(fault({.name = "", .from = {"a"}}), "expected a name for every group");

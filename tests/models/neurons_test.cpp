@@ -173,7 +173,8 @@ TEST(Neurons, InitialiseByTheFanIn) {
     const models::Model model = models::build(description, {1, 20, {"a", "b"}}, 1);
     const Tensor weight =
         models::wiring_module(model, model.wirings[0]).attr("weight").toTensor().flatten();
-    EXPECT_EQ(model.module.attr("bias").toTensor().abs().sum().item<double>(), 0);
+    const Tensor bias = model.module.attr("bias").toTensor();
+    EXPECT_NEAR(bias.slice(0, 400).std().item<double>(), init == "connex" ? 0.1 : 0, 0.02) << init;
     return std::pair{weight.narrow(0, 0, 160'000).std().item<double>(),
                      weight.narrow(0, 160'000, 200'000).std().item<double>()};
   };
@@ -185,6 +186,7 @@ TEST(Neurons, InitialiseByTheFanIn) {
   expect("he", std::sqrt(2 / 400.0), std::sqrt(2 / 1e5));
   expect("xavier", std::sqrt(1 / 400.0), std::sqrt(1 / 1e5));
   expect("self_normalized", 1, 1);
+  expect("connex", 0.1, 0.1);
   expect("uniform", std::sqrt(1 / 3.0), std::sqrt(1 / 3.0));
 }
 
@@ -222,7 +224,7 @@ TEST(Neurons, AreDrawnGroupByGroup) {
     EXPECT_LT(edge.target, 20);
   }
   const graph::Picture picture = models::matrix_of(model, model.wirings[0]);
-  EXPECT_EQ(picture.width * 11, picture.height * 18);  // 18 neurons send, 11 receive
+  EXPECT_EQ(picture.width * 11, picture.height * 20);  // 11 of 20 neurons receive
 }
 
 }  // namespace

@@ -87,7 +87,8 @@ TEST(Loss, IsThePublishedOne) {
                           const std::string& gradient) {
     SCOPED_TRACE(loss);
     models::Model model = answering(golden.at("logits"));
-    const Forward answer = forward(model, at::ones({6, 1}), targets, {"float32", smoothed}, "here");
+    const Forward answer =
+        forward(model, at::ones({6, 1}), targets, {.label_smoothing = smoothed}, "here");
     EXPECT_TRUE(test::close(answer.loss.detach(), golden.at(loss), kLoss));
     if (gradient.empty()) return;
     answer.loss.backward();
@@ -97,6 +98,17 @@ TEST(Loss, IsThePublishedOne) {
   expect(golden.at("labels"), smoothing, "label_smoothing.loss", "label_smoothing.grad_logits");
   expect(golden.at("mixup.target"), smoothing, "mixup.loss_train", "mixup.grad_logits");
   expect(golden.at("labels"), 0, "mixup.loss_eval", "");
+}
+
+TEST(Loss, OfNumbersIsTheOneNamed) {
+  const Tensor answers = at::tensor({0.5f, 3.0f}).view({1, 2}), targets = at::zeros({1, 2});
+  const auto loss = [&](const std::string& name) {
+    models::Model model = answering(answers);
+    return forward(model, at::ones({1, 1}), targets, {.loss = name}, "here").value;
+  };
+  EXPECT_DOUBLE_EQ(loss("mse"), (0.25 + 9) / 2);
+  EXPECT_DOUBLE_EQ(loss("l1"), 3.5 / 2);
+  EXPECT_DOUBLE_EQ(loss("huber"), (0.125 + 2.5) / 2);
 }
 
 // Of wired and plain networks: in bfloat16 an answer differs, a little; parameters, gradients and

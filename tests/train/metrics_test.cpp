@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "support/files.h"
 #include "support/golden.h"
 
@@ -37,6 +39,15 @@ TEST(Sums, MoreThanTheClassesIsAllOfThem) {
   Sums sums({1, 5});
   sums.add(1.0, kLogits, kLabels);
   EXPECT_EQ(sums.top(1), 100);
+}
+
+TEST(Sums, NumbersAreRightWithinABound) {
+  Sums sums({1}, 0.25);
+  const at::Tensor targets = at::tensor({1, 0, 2, 1, 0, 3}, at::kFloat).view({3, 2});
+  const at::Tensor answers =
+      at::tensor({1.25, -0.25, 2., 1.5, double(NAN), 3.}, at::kFloat).view({3, 2});
+  sums.add(1, answers, targets);
+  EXPECT_DOUBLE_EQ(sums.top(0), 100.0 / 3);
 }
 
 TEST(Sums, AsJson) {

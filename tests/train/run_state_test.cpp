@@ -87,7 +87,8 @@ TEST_F(Restore, RefusesWhatIsNotFinite) {
 }
 
 TEST_F(Restore, WhatIsNotFiniteIsNotSaved) {
-  RunState state(experiment(), models::build(experiment().model, data::image_spec({.kind = "digits"}), 0));
+  RunState state(experiment(),
+                 models::build(experiment().model, data::image_spec({.kind = "digits"}), 0));
   TensorMap tensors = read_tensors(checkpoint("last"));
   tensors.at("optimizer.fc.bias.momentum_buffer").fill_(INFINITY);
   state.optimizer.load(tensors);
