@@ -52,6 +52,19 @@ def test_weights_go_to_networkx():
     assert sorted(w for *_, w in parallel.edges(data="weight")) == [1, 2]
 
 
+def test_numbers_go_to_graphml():
+    g = Graph([("x", 1), (1, "y<")], ["x"], ["y<"], activation="tanh")
+    text = g.to_graphml(weight=[0.5, -2.0], bias=torch.tensor([0.0, 3.0, 0.25]))
+    found = networkx.parse_graphml(text)
+    assert {(s, t, d["weight"]) for s, t, d in found.edges(data=True)} == {("x", "1", 0.5), ("1", "y<", -2.0)}
+    assert found.nodes["1"] == {"activation": "tanh", "bias": 3.0}
+    assert "weight" not in g.to_graphml()
+    parallel = Graph([("x", "y")] * 2, ["x"], ["y"], parallel=True).to_graphml([1.0, 2.0])
+    assert len(networkx.parse_graphml(parallel).edges) == 2
+    with pytest.raises(ValueError, match="two neurons are called '1' in GraphML"):
+        Graph([(1, "1")], [1], ["1"]).to_graphml()
+
+
 def test_neurons_without_sources_or_readers():
     """Isolated, without sources, without readers, an output without sources: all are allowed."""
     g = Graph(

@@ -275,6 +275,21 @@ def test_compiles_and_exports(options):
     torch.testing.assert_close(exported(x), net(x))
 
 
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore::DeprecationWarning")
+@pytest.mark.parametrize("options", OPTIONS)
+def test_a_trace_takes_any_batch_and_learns(options, tmp_path):
+    graph = rewire.graphs.random_dag(5, 30, 3, 150, output_transform="softmax")
+    net = NeuronGraph(graph, **options)
+    torch.jit.trace(net, torch.randn(2, 5)).save(tmp_path / "net.pt")
+    traced = torch.jit.load(tmp_path / "net.pt")
+    x = torch.randn(7, 5)
+    with torch.no_grad():
+        assert torch.equal(traced(x), net(x))
+    for run in (net, traced):
+        run(x)[:, 0].sum().backward()
+    assert torch.equal(traced.weight.grad, net.weight.grad)
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_types_are_summed_in_float32(dtype):
     net = network_of(golden("fw_densenet"), dtype=dtype)

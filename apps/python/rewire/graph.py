@@ -357,7 +357,35 @@ class Graph:
             graph.add_weighted_edges_from((*edge, w) for edge, w in zip(self.edges, numbers))
         return graph
 
+    def to_graphml(self, weight=None, bias=None) -> str:
+        """As GraphML, by networkx: neurons with their activation, edges; what is given with them.
+
+        weight, bias: numbers by edge and by neuron, or None.
+
+        Raises
+        ------
+        ValueError
+            If two names are one as text, which is what GraphML has.
+        """
+        import networkx
+
+        by_text = {str(name): name for name in self.neurons}
+        if len(by_text) < len(self.neurons):
+            twice = next(name for name in self.neurons if by_text[str(name)] is not name)
+            raise ValueError(f"Graph: two neurons are called {str(twice)!r} in GraphML")
+        graph = self.to_networkx(weight)
+        for i, name in enumerate(self.neurons):
+            activation = self.activations[i]
+            graph.nodes[name]["activation"] = (
+                activation if isinstance(activation, str) else repr(activation)
+            )
+            if bias is not None:
+                graph.nodes[name]["bias"] = float(bias[i])
+        return "\n".join(networkx.generate_graphml(graph))
+
     def __repr__(self) -> str:
+        if not hasattr(self, "level"):  # it could not be made, and a traceback shows it
+            return "Graph()"
         return (
             f"Graph({len(self.inputs)} inputs, {len(self.hidden)} hidden neurons, "
             f"{len(self.outputs)} outputs, {self.num_edges} edges, "

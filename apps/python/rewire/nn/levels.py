@@ -163,11 +163,11 @@ class Levels(nn.Module):
                     inputs, square.view(3, width, width), self.attention_bias[:, own], width
                 )
             read = inputs.index_select(1, level.place)
-            if self.of_neuron and len(level.edges) > 0:
-                fan, fan_square = len(level.edges), sum(f * f for f in level.fan_ins)
+            if self.of_neuron and level.edges.shape[0] > 0:
+                fan, fan_square = level.edges.shape[0], sum(f * f for f in level.fan_ins)
                 read = self._attend_by_neuron(level, read, at_fan, at_fan_square)
                 at_fan, at_fan_square = at_fan + fan, at_fan_square + fan_square
-            sums = net.bias[level.neurons].expand(len(x), -1)
+            sums = net.bias[level.neurons].expand(x.shape[0], -1)
             sums = sums.index_add(1, level.slot, read * weight[level.edges])
             new = self._activated(net, level, sums)
             if keep is not None:
@@ -181,15 +181,15 @@ class Levels(nn.Module):
     def _attend_by_neuron(self, level: Level, read: Tensor, at: int, at_square: int) -> Tensor:
         """What each edge reads, [batch, edges], after its neuron's attention."""
         num_neurons, most = level.real.shape
-        count, pairs = len(level.pairs), tuple(level.pairs.t())
-        padded = read.new_zeros(len(read), num_neurons, most)
-        samples = torch.arange(len(read), device=read.device)[:, None]
+        count, pairs = level.pairs.shape[0], tuple(level.pairs.t())
+        padded = read.new_zeros(read.shape[0], num_neurons, most)
+        samples = torch.arange(read.shape[0], device=read.device)[:, None]
         padded = padded.index_put((samples, level.slot, level.within), read)
         weight, bias = [], []
         for i in range(3):
             packed = self.neuron_attention_weight[i, at_square : at_square + count]
             weight.append(read.new_zeros(num_neurons, most, most).index_put(pairs, packed))
-            own = self.neuron_attention_bias[i, at : at + len(level.edges)]
+            own = self.neuron_attention_bias[i, at : at + level.edges.shape[0]]
             zeros = read.new_zeros(num_neurons, most)
             bias.append(zeros.index_put((level.slot, level.within), own))
         size = level.fan_in.clamp(min=1)

@@ -1,5 +1,6 @@
 """A network of single neurons: any directed acyclic graph, learned and edited while it trains."""
 
+import functools
 import math
 from collections.abc import Callable, Iterable, Mapping
 
@@ -184,7 +185,7 @@ class NeuronGraph(nn.Module):
         batch = x.reshape(-1, num_inputs)
         keep = None
         if self.training and self._drops:
-            draws = torch.rand(len(batch), len(self.graph.neurons), device=x.device)
+            draws = torch.rand(batch.shape[0], len(self.graph.neurons), device=x.device)
             keep = draws > self._dropout
         mask = self.used_edges()
         if self.levels is not None:
@@ -193,12 +194,8 @@ class NeuronGraph(nn.Module):
         else:
             weight, bias = self._folded()
             structure = [getattr(self, f"_structure{i}") for i in range(9)]
-            differentiable = torch.is_grad_enabled() and (
-                batch.requires_grad or weight.requires_grad or bias.requires_grad
-            )
-            out, _ = torch.ops.rewire.neuron_graph(
-                batch, weight, bias, [*structure, outputs], mask, keep, "all", differentiable
-            )
+            run = _scripted_run() if torch.jit.is_tracing() else _run_graph
+            out = run(batch, weight, bias, [*structure, outputs], mask, keep)
             if self.adaptive and outputs is self._positions:
                 out = out * self.of_hidden(self.gain)
         return out.reshape(*x.shape[:-1], out.shape[-1])
@@ -306,6 +303,29 @@ class NeuronGraph(nn.Module):
         return ", ".join([repr(self.graph), *shown])
 
 
+def _run_graph(
+    batch: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    structure: list[Tensor],
+    mask: Tensor | None,
+    keep: Tensor | None,
+) -> Tensor:
+    differentiable = torch.is_grad_enabled() and (
+        batch.requires_grad or weight.requires_grad or bias.requires_grad
+    )
+    out, _ = torch.ops.rewire.neuron_graph(
+        batch, weight, bias, structure, mask, keep, "all", differentiable
+    )
+    return out
+
+
+@functools.cache
+def _scripted_run():
+    """What a trace keeps as it is: whether a gradient is asked for is seen at each call."""
+    return torch.jit.script(_run_graph)
+
+
 def _probability(p, name: Name | None) -> float:
     if not isinstance(p, (int, float)) or isinstance(p, bool):
         raise TypeError(f"NeuronGraph: dropout of neuron {name!r} is no number: {p!r}")
@@ -321,7 +341,7 @@ def _strongest_by_target(weight: Tensor, targets: Tensor, fan_in: int) -> Tensor
     by_target = strongest[targets[strongest].sort(stable=True).indices]
     sorted_targets = targets[by_target]
     first = torch.searchsorted(sorted_targets, sorted_targets)
-    rank = torch.arange(len(by_target), device=weight.device) - first
+    rank = torch.arange(by_target.shape[0], device=weight.device) - first
     mask = torch.zeros_like(weight, dtype=torch.bool)
     mask[by_target] = rank < fan_in
     return mask
