@@ -52,9 +52,9 @@ std::string png_of(const models::Model& model) {
 std::string degrees_of(const models::Model& model) {
   std::vector<graph::Chart> charts;
   for (const models::Wiring& wiring : model.wirings) {
-    const models::EdgeList edges = models::list_edges(model, wiring);
-    charts.push_back(graph::degree_chart(wiring.name + ": received", numbers(edges.received())));
-    charts.push_back(graph::degree_chart(wiring.name + ": sent", numbers(edges.sent())));
+    const models::Degrees degrees = models::degrees_of(model, wiring);
+    charts.push_back(graph::degree_chart(wiring.name + ": received", numbers(degrees.received)));
+    charts.push_back(graph::degree_chart(wiring.name + ": sent", numbers(degrees.sent)));
   }
   return graph::draw_charts_svg(charts);
 }
@@ -89,12 +89,13 @@ std::string json_of(const models::Model& model) {
   for (size_t layer = 0; layer < model.wirings.size(); ++layer) {
     const models::Wiring& wiring = model.wirings[layer];
     const models::EdgeList edges = models::list_edges(model, wiring);
+    const models::Degrees degrees = models::degrees_of(model, wiring);
     const nlohmann::ordered_json head = {{"name", wiring.name},
                                          {"outputs", edges.num_targets},
                                          {"inputs", edges.num_sources},
                                          {"taps", edges.num_taps},
-                                         {"received", numbers(edges.received())},
-                                         {"sent", numbers(edges.sent())}};
+                                         {"received", numbers(degrees.received)},
+                                         {"sent", numbers(degrees.sent)}};
     text += (layer == 0 ? "\n" : ",\n") + head.dump();
     text.back() = ',';  // in the place of the closing brace
     text += " \"edges\": [";

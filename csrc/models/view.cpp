@@ -32,9 +32,6 @@ int64_t taps_of(const Model& model, const Wiring& wiring) {
 
 }  // namespace
 
-at::Tensor EdgeList::received() const { return at::bincount(targets, {}, num_targets); }
-at::Tensor EdgeList::sent() const { return at::bincount(sources, {}, num_sources); }
-
 EdgeList list_edges(const Model& model, const Wiring& wiring) {
   const at::Tensor used = edges_in_use(model, wiring);
   const at::Tensor weights = weights_in_use(model, wiring).to(at::kFloat).masked_select(used);
@@ -52,6 +49,16 @@ EdgeList list_edges(const Model& model, const Wiring& wiring) {
   return {
       used.size(1) / taps,     used.size(0), taps, columns.floor_divide(taps), places.select(1, 0),
       columns.remainder(taps), weights};
+}
+
+Degrees degrees_of(const Model& model, const Wiring& wiring) {
+  if (wiring.of_neurons) {
+    const EdgeList edges = list_edges(model, wiring);
+    return {at::bincount(edges.targets, {}, edges.num_targets),
+            at::bincount(edges.sources, {}, edges.num_sources)};
+  }
+  const at::Tensor used = edges_in_use(model, wiring);
+  return {used.sum(1), used.sum(0).view({-1, taps_of(model, wiring)}).sum(1)};
 }
 
 graph::WiringView view_of(const Model& model, const Wiring& wiring, int64_t most) {

@@ -18,12 +18,15 @@ struct EdgeList {
   at::Tensor targets;    // [edges] int64
   at::Tensor taps;       // [edges] int64
   at::Tensor weights;    // [edges] float32
-
-  // How many edges each target has, and each source; int64.
-  at::Tensor received() const;
-  at::Tensor sent() const;
 };
 EdgeList list_edges(const Model& model, const Wiring& wiring);
+
+// How many edges in use each channel that may receive has, and each that may send; int64.
+struct Degrees {
+  at::Tensor received;
+  at::Tensor sent;
+};
+Degrees degrees_of(const Model& model, const Wiring& wiring);
 
 // The edges in use as nodes and links: a column for each group of channels that sends, and one for
 // the channels that receive last. Of more than `most` edges the strongest are given. Each tap of a

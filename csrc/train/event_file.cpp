@@ -2,11 +2,13 @@
 
 #include <fmt/format.h>
 #include <unistd.h>
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <chrono>
 #include <fstream>
 #include <optional>
+#include <vector>
 
 #include "data/file.h"
 
@@ -168,6 +170,30 @@ void EventFile::image(std::string_view tag, int64_t step, int64_t width, int64_t
   const std::string image = integer_field(1, height) + integer_field(2, width) +
                             integer_field(3, kRgb) + bytes_field(4, png);
   append(event(step, tag, bytes_field(4, image)));
+}
+
+void EventFile::histogram(std::string_view tag, int64_t step, std::span<const int64_t> values) {
+  constexpr int64_t kMostBuckets = 64;
+  const int64_t largest = values.empty() ? 0 : std::ranges::max(values);
+  const int64_t width = largest / kMostBuckets + 1;
+  std::vector<int64_t> counts(size_t(largest / width + 1), 0);
+  double sum = 0, squares = 0;
+  for (const int64_t value : values) {
+    ++counts[size_t(value / width)];
+    sum += double(value);
+    squares += double(value) * double(value);
+  }
+  std::string limits, buckets;
+  for (size_t i = 0; i < counts.size(); ++i) {
+    limits += little_endian(std::bit_cast<uint64_t>(double(i + 1) * double(width) - 0.5), 8);
+    buckets += little_endian(std::bit_cast<uint64_t>(double(counts[i])), 8);
+  }
+  const double smallest = values.empty() ? 0 : double(std::ranges::min(values));
+  append(event(step, tag,
+               bytes_field(5, double_field(1, smallest) + double_field(2, double(largest)) +
+                                  double_field(3, double(values.size())) + double_field(4, sum) +
+                                  double_field(5, squares) + bytes_field(6, limits) +
+                                  bytes_field(7, buckets))));
 }
 
 void EventFile::append(std::string_view event) {

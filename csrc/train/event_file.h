@@ -1,4 +1,4 @@
-// Writes TensorBoard event files: scalars and pictures over the steps of a run.
+// Writes TensorBoard event files: scalars, pictures and histograms over the steps of a run.
 //
 // A file is a sequence of records (the TFRecord format): the length as 8 bytes, the masked CRC-32C
 // of those, the bytes of a protobuf Event, the masked CRC-32C of these; all little-endian. The few
@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -31,6 +32,9 @@ class EventFile {
   // Appends a picture: `png` is a whole PNG file of width x height pixels with three channels.
   void image(std::string_view tag, int64_t step, int64_t width, int64_t height,
              std::string_view png);
+
+  // Appends the distribution of `values`, integers from 0 on, in at most 64 buckets of one width.
+  void histogram(std::string_view tag, int64_t step, std::span<const int64_t> values);
 
   const std::filesystem::path& path() const { return path_; }
 

@@ -64,10 +64,19 @@ void Journal::pictures(const models::Model& model, int64_t epoch, bool to_files)
     const graph::Picture picture = models::matrix_of(model, wiring);
     const std::string png = data::encode_png(picture.width, picture.height, picture.rgb);
     events_.image("wiring/" + wiring.name, epoch, picture.width, picture.height, png);
+    const models::Degrees degrees = models::degrees_of(model, wiring);
+    degree_curves(wiring.name + "/received", degrees.received, epoch);
+    degree_curves(wiring.name + "/sent", degrees.sent, epoch);
     if (!to_files) continue;
     std::filesystem::create_directories(folder_);
     data::write_atomically(folder_ / fmt::format("{}_epoch_{}.png", wiring.name, epoch), png);
   }
+}
+
+void Journal::degree_curves(const std::string& name, const at::Tensor& degrees, int64_t epoch) {
+  const at::Tensor all = degrees.contiguous();
+  events_.histogram("degrees/" + name, epoch, {all.const_data_ptr<int64_t>(), size_t(all.numel())});
+  events_.scalar("channels_without_edges/" + name, epoch, (all == 0).sum().item<float>());
 }
 
 }  // namespace rewire::train

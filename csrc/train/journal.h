@@ -23,13 +23,17 @@ class Journal {
   // Adds the epoch last written down to TensorBoard's curves. Throws Error where that cannot be.
   void curves();
 
-  // Draws the wired layers of an epoch, for TensorBoard and, where `to_files`, into wiring/.
+  // Draws the wired layers of an epoch, for TensorBoard and, where `to_files`, into wiring/; for
+  // the former, too, how many edges their channels have, and how many channels have none.
   void pictures(const models::Model& model, int64_t epoch, bool to_files);
 
   // Edges kept at the end of the last epoch written and not at the end of the one before.
   int64_t edges_changed() const { return edges_changed_; }
 
  private:
+  // `degrees` [channels] int64.
+  void degree_curves(const std::string& name, const at::Tensor& degrees, int64_t epoch);
+
   std::filesystem::path folder_;  // of the pictures
   MetricsFile metrics_;
   EventFile events_;

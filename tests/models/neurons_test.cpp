@@ -204,7 +204,7 @@ TEST(Neurons, WithoutTheirDeadOnesAnswerTheSame) {
   EXPECT_LT(left, 20);
   EXPECT_LT(models::count_edges(pruned).in_use, models::count_edges(model).in_use);
   // Every neuron but inputs and outputs sends.
-  const Tensor sent = models::list_edges(pruned, pruned.wirings[0]).sent();
+  const Tensor sent = models::degrees_of(pruned, pruned.wirings[0]).sent;
   EXPECT_TRUE((sent.narrow(0, 9, left - 11) > 0).all().item<bool>());
   EXPECT_EQ(models::view_of(pruned, pruned.wirings[0], 1000).columns.size(), 4u);
 }

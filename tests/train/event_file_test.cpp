@@ -155,6 +155,37 @@ TEST_F(EventFileTest, ImagesCarryTheirSizeAndBytes) {
   EXPECT_EQ(image[4], png);
 }
 
+TEST_F(EventFileTest, HistogramsHaveTheirBucketsAndMoments) {
+  EventFile file(folder_, 0);
+  const auto histogram_of = [&](const std::vector<int64_t>& values) {
+    file.histogram("degrees", 7, values);
+    auto value = decode(decode(decode(read_records(file.path()).back())[5])[1]);
+    EXPECT_EQ(value[1], "degrees");
+    return decode(value[5]);
+  };
+  const auto doubles = [](std::string_view bytes) {
+    std::vector<double> numbers;
+    for (; !bytes.empty(); bytes.remove_prefix(8)) {
+      numbers.push_back(std::bit_cast<double>(little_endian(bytes.substr(0, 8))));
+    }
+    return numbers;
+  };
+  auto few = histogram_of({2, 0, 2, 3});
+  std::string moments;
+  for (int field = 1; field <= 5; ++field) moments += few[field];
+  EXPECT_EQ(doubles(moments), (std::vector<double>{0, 3, 4, 7, 17}));
+  EXPECT_EQ(doubles(few[6]), (std::vector<double>{0.5, 1.5, 2.5, 3.5}));
+  EXPECT_EQ(doubles(few[7]), (std::vector<double>{1, 0, 2, 1}));
+
+  auto wide = histogram_of({0, 127, 128});  // buckets of three
+  EXPECT_EQ(doubles(wide[6]).size(), 43u);
+  EXPECT_EQ(doubles(wide[6]).back(), 128.5);
+  EXPECT_EQ(doubles(wide[7]).back(), 2);
+
+  auto none = histogram_of({});
+  EXPECT_EQ(doubles(none[7]), (std::vector<double>{0}));
+}
+
 TEST_F(EventFileTest, AFileThatCannotBeWrittenIsNamed) {
   const auto file = [&] { return EventFile(folder_ / "absent", 0); };
   EXPECT_EQ(test::message_of<Error>([&] { file().scalar("loss", 0, 1.0f); }),
