@@ -52,8 +52,10 @@ void add_evaluate(CLI::App& app) {
   command->add_option("--checkpoint", options->checkpoint, "Checkpoint to evaluate")
       ->required()
       ->type_name("FILE");
-  command->add_flag("--fast-eval", options->fast_eval,
-                    "Without dead channels and with the wiring fixed: the same results, faster");
+  command->add_flag(
+      "--fast-eval", options->fast_eval,
+      "With the wiring fixed, and without channels or neurons that nothing reads where the "
+      "network can be built without them: the same results");
   command->callback([options] { evaluate(*options); });
 }
 

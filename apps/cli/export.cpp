@@ -62,8 +62,10 @@ void add_export(CLI::App& app) {
   command->add_option("--checkpoint", options->checkpoint, "Weights (default: freshly initialised)")
       ->type_name("FILE");
   command->add_option("--to", options->to, "File to write")->required()->type_name("FILE");
-  command->add_flag("--fast-eval", options->fast_eval,
-                    "Without dead channels and with the wiring fixed: for evaluation alone");
+  command->add_flag(
+      "--fast-eval", options->fast_eval,
+      "With the wiring fixed, and without channels or neurons that nothing reads where the "
+      "network can be built without them: for evaluation alone");
   command->callback([options] { export_model(*options); });
 }
 

@@ -92,7 +92,8 @@ bool add_run(const fs::path& folder, std::vector<Group>& groups) {
   auto group = std::find_if(groups.begin(), groups.end(),
                             [&](const Group& known) { return known.takes(experiment); });
   if (group == groups.end()) {
-    group = groups.insert(group, {experiment, {experiment.name, experiment.expect, {}}});
+    group = groups.insert(
+        group, {experiment, {experiment.name, experiment.training.epochs, experiment.expect, {}}});
   }
   if (group->has(outcome.seed)) return leave_out(fmt::format("seed {} again", outcome.seed));
   group->summary.runs.push_back(outcome);

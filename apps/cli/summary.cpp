@@ -49,14 +49,15 @@ std::string published_text(const config::Expectation& expect) {
 std::string table_of(const std::vector<Summary>& summaries) {
   size_t width = 10;
   for (const Summary& summary : summaries) width = std::max(width, summary.name.size());
-  std::string table = fmt::format("{:<{}}  {:>4}  {:>15}  {:>7}  {:>10}  {}\n", "experiment", width,
-                                  "runs", "top1 %", "best %", "seconds", "published %");
+  std::string table =
+      fmt::format("{:<{}}  {:>6}  {:>4}  {:>15}  {:>7}  {:>10}  {}\n", "experiment", width,
+                  "epochs", "runs", "top1 %", "best %", "seconds", "published %");
   for (const Summary& summary : summaries) {
     const std::string published = summary.expect ? published_text(*summary.expect) : "";
-    std::string row =
-        fmt::format("{:<{}}  {:>4}  {:>15}  {:>7.2f}  {:>10.1f}  {}", summary.name, width,
-                    summary.runs.size(), with_deviation(summary.mean(), summary.deviation()),
-                    mean_best(summary), mean_seconds(summary), published);
+    std::string row = fmt::format("{:<{}}  {:>6}  {:>4}  {:>15}  {:>7.2f}  {:>10.1f}  {}",
+                                  summary.name, width, summary.epochs, summary.runs.size(),
+                                  with_deviation(summary.mean(), summary.deviation()),
+                                  mean_best(summary), mean_seconds(summary), published);
     row.erase(row.find_last_not_of(' ') + 1);
     table += row + "\n";
   }
@@ -64,7 +65,8 @@ std::string table_of(const std::vector<Summary>& summaries) {
 }
 
 nlohmann::ordered_json json_of(const Summary& summary) {
-  nlohmann::ordered_json json = {{"name", summary.name}, {"runs", summary.runs.size()}};
+  nlohmann::ordered_json json = {
+      {"name", summary.name}, {"epochs", summary.epochs}, {"runs", summary.runs.size()}};
   json["top1"] = summary.mean();
   json["deviation"] = nullptr;
   if (const auto deviation = summary.deviation()) json["deviation"] = *deviation;

@@ -20,6 +20,7 @@ struct Outcome {
 
 struct Summary {
   std::string name;
+  int64_t epochs = 0;  // of each run
   std::optional<config::Expectation> expect;
   std::vector<Outcome> runs;
 
@@ -33,8 +34,8 @@ std::string published_text(const config::Expectation& expect);
 
 // A table, a row an experiment, with a heading; it ends with a newline.
 std::string table_of(const std::vector<Summary>& summaries);
-// {"name", "runs", "top1", "deviation", "best_top1", "seconds", "seeds", "published", "within",
-// "source"}; null for what there is not.
+// {"name", "epochs", "runs", "top1", "deviation", "best_top1", "seconds", "seeds", "published",
+// "within", "source"}; null for what there is not.
 nlohmann::ordered_json json_of(const Summary& summary);
 
 }  // namespace rewire::cli

@@ -60,7 +60,7 @@ void sweep(const SweepOptions& options) {
   const std::filesystem::path output =
       options.output.value_or("runs/" + experiment.name + "-seeds");
   defer_signals();
-  Summary summary{experiment.name, experiment.expect, {}};
+  Summary summary{experiment.name, experiment.training.epochs, experiment.expect, {}};
   nlohmann::ordered_json runs = nlohmann::ordered_json::array();
   for (const int64_t seed : seeds) {
     experiment.seed = seed;

@@ -23,10 +23,10 @@ def test_a_sweep_gives_mean_and_deviation(rewire):
 
     table = rewire("results", "runs").check()
     lines = table.out.splitlines()
-    assert lines[0].split() == ["experiment", "runs", "top1", "%", "best", "%", "seconds", "published", "%"]
+    assert lines[0].split() == ["experiment", "epochs", "runs", "top1", "%", "best", "%", "seconds", "published", "%"]
     fields = lines[1].split()
-    assert fields[:5] == ["small", "3", f"{result['top1']:.2f}", "+-", f"{result['deviation']:.2f}"]
-    assert " ".join(fields[7:]) == "12.5 +- 0.5 (a table)"
+    assert fields[:6] == ["small", "1", "3", f"{result['top1']:.2f}", "+-", f"{result['deviation']:.2f}"]
+    assert " ".join(fields[8:]) == "12.5 +- 0.5 (a table)"
     # The same run under two names, and a seed again, count once; another experiment is another row.
     rewire.train("other", training__epochs=1, training__batch_size=32, expect=EXPECT).check()
     listed = rewire("results", "runs", "runs/small-seeds", "other", "--json").check().json
