@@ -13,7 +13,11 @@ README = (Path(__file__).parents[2] / "README.md").read_text()
 EXAMPLES = re.findall(r"```python\n((?:(?!```).)*)```\n\nprints `(.*?)`", README, re.S)
 
 
-@pytest.mark.parametrize("number", [0, 1])
+def test_every_example_is_found():
+    assert len(EXAMPLES) == 3
+
+
+@pytest.mark.parametrize("number", range(3))
 def test_python_example_prints_what_the_readme_says(number):
     block, shown = EXAMPLES[number]
     out = io.StringIO()

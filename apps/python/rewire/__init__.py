@@ -75,5 +75,6 @@ _load()
 
 from rewire import graphs, nn, optim, pictures  # noqa: E402
 from rewire.graph import Graph  # noqa: E402
+from rewire.sparsity import densify, report, sparsify  # noqa: E402
 
-__all__ = ["Graph", "graphs", "nn", "optim", "pictures"]
+__all__ = ["Graph", "densify", "graphs", "nn", "optim", "pictures", "report", "sparsify"]

@@ -2,6 +2,16 @@
 
 from rewire.nn import functional
 from rewire.nn.batch_norm import BatchNorm
+from rewire.nn.conv2d import DNWConv2d, SparseConv2d
+from rewire.nn.linear import DNWLinear, SparseLinear
 from rewire.nn.neuron_graph import NeuronGraph
 
-__all__ = ["BatchNorm", "NeuronGraph", "functional"]
+__all__ = [
+    "BatchNorm",
+    "DNWConv2d",
+    "DNWLinear",
+    "NeuronGraph",
+    "SparseConv2d",
+    "SparseLinear",
+    "functional",
+]

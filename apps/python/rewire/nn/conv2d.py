@@ -1,0 +1,196 @@
+"""Convolutions of few edges: chosen anew at each step, or fixed."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from rewire.nn.sparse import Sparse, structure_of
+from rewire.nn.wired import Wired, take_parameters
+
+GEOMETRY = ("kernel_size", "stride", "padding", "dilation", "groups")
+
+
+def is_pointwise(conv) -> bool:
+    """Whether it is a linear layer at each place that it strides to."""
+    return conv.kernel_size == (1, 1) and conv.groups == 1 and conv.padding in ((0, 0), "valid")
+
+
+def _strided(conv, x: Tensor) -> Tensor:
+    return x if conv.stride == (1, 1) else x[:, :, :: conv.stride[0], :: conv.stride[1]]
+
+
+class SparseConv2d(Sparse):
+    """A convolution of which the weights in use alone are stored.
+
+    Input [batch, in_channels, height, width]. A pointwise one (1x1, without groups and padding)
+    computes its edges alone; any other is a dense convolution with 0 elsewhere. Made by
+    `from_dense`, or of a `DNWConv2d` by its `to_sparse`.
+
+    Attributes
+    ----------
+    values
+        Parameter [edges], in the order of a weight [out_channels, in_channels / groups, *kernel].
+    bias
+        Parameter [out_channels], or None.
+    execution
+        Of a pointwise one: "sparse", "dense", or "auto", the faster one.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, execution: str = "auto", **geometry):
+        super().__init__()
+        self.in_channels, self.out_channels, self.execution = in_channels, out_channels, execution
+        for name in GEOMETRY:
+            setattr(self, name, geometry[name])
+
+    @classmethod
+    def from_dense(cls, conv: nn.Conv2d, mask: Tensor | None = None) -> "SparseConv2d":
+        """The layer of a dense one's weights that are not 0, or of those that `mask` names.
+
+        Raises
+        ------
+        ValueError
+            If the mask is of another shape, or the padding is not of zeros.
+        """
+        if conv.padding_mode != "zeros":
+            raise ValueError(f"SparseConv2d: expected padding of zeros, got {conv.padding_mode!r}")
+        weight = conv.weight.detach()
+        used = weight != 0 if mask is None else mask
+        if used.shape != weight.shape:
+            raise ValueError(
+                f"SparseConv2d: expected mask of shape {list(weight.shape)}, got {list(used.shape)}"
+            )
+        geometry = {name: getattr(conv, name) for name in GEOMETRY}
+        layer = cls(conv.in_channels, conv.out_channels, **geometry)
+        target, place = used.flatten(1).nonzero().unbind(1)
+        structure = structure_of(target, place, *weight.flatten(1).shape)
+        bias = None if conv.bias is None else conv.bias.detach().clone()
+        layer._set_edges(structure, weight.flatten(1)[target, place], bias)
+        return layer.train(conv.training)
+
+    @property
+    def weight_shape(self) -> tuple[int, int, int, int]:
+        """(out_channels, in_channels / groups, *kernel)"""
+        return (self.out_channels, self.in_channels // self.groups, *self.kernel_size)
+
+    def to_dense(self) -> nn.Conv2d:
+        """A torch layer with the same outputs."""
+        geometry = {name: getattr(self, name) for name in GEOMETRY}
+        options = {"device": self.values.device, "dtype": self.values.dtype}
+        sizes = (self.in_channels, self.out_channels)
+        conv = nn.Conv2d(*sizes, **geometry, bias=self.bias is not None, **options)
+        with torch.no_grad():
+            conv.weight.copy_(self.dense_weight())
+            if self.bias is not None:
+                conv.bias.copy_(self.bias)
+        return conv.train(self.training)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[batch, in_channels, height, width] to [batch, out_channels, height', width']."""
+        if is_pointwise(self):
+            return torch.ops.rewire.sparse_pointwise(
+                _strided(self, x), self.values, self.bias, *self._structure(), self.execution
+            )
+        rest = (self.stride, self.padding, self.dilation, self.groups)
+        return functional.conv2d(x, self.dense_weight(), self.bias, *rest)
+
+    def extra_repr(self) -> str:
+        """Sizes, edges and how they are computed."""
+        geometry = ", ".join(f"{name}={getattr(self, name)}" for name in GEOMETRY)
+        return (
+            f"{self.in_channels}, {self.out_channels}, {geometry}, edges={self.num_edges}, "
+            f"bias={self.bias is not None}"
+        )
+
+
+class DNWConv2d(Wired, nn.Conv2d):
+    """A convolution that finds its wiring while it trains.
+
+    In use are the `keep` entries of `weight` [out_channels, in_channels / groups, *kernel] that are
+    largest by magnitude, chosen anew at each forward pass; the gradient reaches the others too,
+    straight-through. Parameters, options and initialisation are those of `torch.nn.Conv2d`, whose
+    subclass this is. A pointwise one (1x1, without groups and padding) multiplies with the edges in
+    use alone; any other is a dense convolution with the weight in use. Source: Wortsman, Farhadi,
+    Rastegari 2019, section 3.
+
+    Parameters
+    ----------
+    density
+        The part of the candidates that is in use.
+    gradient
+        Which candidates learn: "all"; "kept", those in use alone; or, of a pointwise one, a
+        fraction, as of `DNWLinear`.
+    execution
+        Of a pointwise one: "sparse", "dense", or "auto", the faster one.
+
+    >>> import torch, rewire
+    >>> layer = rewire.nn.DNWConv2d(16, 32, 3, padding=1, density=0.1)
+    >>> layer(torch.randn(2, 16, 8, 8)).shape
+    torch.Size([2, 32, 8, 8])
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | tuple[int, int],
+        stride: int | tuple[int, int] = 1,
+        padding: int | tuple[int, int] | str = 0,
+        dilation: int | tuple[int, int] = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: str = "zeros",
+        *,
+        density: float,
+        gradient: str | float = "all",
+        execution: str = "auto",
+        device=None,
+        dtype=None,
+    ):
+        geometry = (kernel_size, stride, padding, dilation, groups, bias, padding_mode)
+        super().__init__(in_channels, out_channels, *geometry, device=device, dtype=dtype)
+        self._wire(density, gradient, execution)
+        if not isinstance(gradient, str) and not is_pointwise(self):
+            raise ValueError(
+                "DNWConv2d: expected gradient 'all' or 'kept' of a convolution that is computed "
+                f"dense, got {gradient!r}"
+            )
+
+    @classmethod
+    def from_dense(cls, conv: nn.Conv2d, **options) -> "DNWConv2d":
+        """Of a torch layer, whose parameters become this one's; `options` as for the constructor."""
+        geometry = {name: getattr(conv, name) for name in GEOMETRY}
+        layer = cls(
+            conv.in_channels,
+            conv.out_channels,
+            **geometry,
+            bias=conv.bias is not None,
+            padding_mode=conv.padding_mode,
+            **options,
+            device=conv.weight.device,
+            dtype=conv.weight.dtype,
+        )
+        take_parameters(layer, conv)
+        return layer
+
+    def to_sparse(self) -> SparseConv2d:
+        """The layer with the edges of now, fixed."""
+        return SparseConv2d.from_dense(self, self.used_edges())
+
+    def to_dense(self) -> nn.Conv2d:
+        """A torch layer with the edges of now, fixed: 0 elsewhere."""
+        return self.to_sparse().to_dense()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[batch, in_channels, height, width] to [batch, out_channels, height', width']."""
+        if self.keep == self.weight.numel():
+            return self._conv_forward(x, self.weight, self.bias)
+        if not is_pointwise(self):
+            return self._conv_forward(x, self.used_weight(), self.bias)
+        structure, gradient, rates = self._edges()
+        return torch.ops.rewire.wired_pointwise(
+            _strided(self, x), self.weight, self.bias, *structure, gradient, self.execution, rates
+        )
+
+    def extra_repr(self) -> str:
+        """Those of the torch layer, and the wiring."""
+        return f"{super().extra_repr()}, {self._wiring_repr()}"

@@ -1,0 +1,206 @@
+"""Linear layers of few edges: chosen anew at each step, or fixed."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from rewire.nn.sparse import Sparse, sorted_edges, structure_of
+from rewire.nn.wired import Wired, take_parameters
+
+
+class SparseLinear(Sparse):
+    """A linear layer of which the edges in use alone are stored and computed.
+
+        y_v = bias_v + sum over edges (u, v) of values_uv x_u
+
+    Input [*, in_features], output [*, out_features]. Made by `from_edges` or `from_dense`, or of a
+    `DNWLinear` by its `to_sparse`.
+
+    Attributes
+    ----------
+    values
+        Parameter [edges], by output, then input: the order of `edges`.
+    bias
+        Parameter [out_features], or None.
+    execution
+        "sparse", "dense", or "auto", the faster one.
+    """
+
+    def __init__(self, in_features: int, out_features: int, execution: str = "auto"):
+        super().__init__()
+        self.in_features, self.out_features, self.execution = in_features, out_features, execution
+
+    @classmethod
+    def from_edges(
+        cls,
+        edges: Iterable[tuple[int, int]] | Tensor,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        values: Tensor | None = None,
+        execution: str = "auto",
+        device=None,
+        dtype=None,
+    ) -> "SparseLinear":
+        """A layer of these edges.
+
+        Parameters
+        ----------
+        edges
+            Pairs (input, output), in any order, or a tensor [edges, 2] of them.
+        values
+            [edges], in the order of `edges`; None: drawn by `reset_parameters`.
+
+        Raises
+        ------
+        ValueError
+            If an edge comes twice or has an end that is not there, or values are not as many.
+        """
+        if not isinstance(edges, Tensor):
+            edges = torch.tensor(list(edges), dtype=torch.int64).reshape(-1, 2)
+        if edges.dim() != 2 or edges.shape[1] != 2 or edges.is_floating_point():
+            raise ValueError(
+                f"SparseLinear: expected integers [edges, 2], got {edges.dtype} {list(edges.shape)}"
+            )
+        source, target = edges.to(device or edges.device, torch.int64).unbind(1)
+        order = sorted_edges("SparseLinear", source, target, in_features, out_features)
+        structure = structure_of(target[order], source[order], out_features, in_features)
+        layer = cls(in_features, out_features, execution)
+        options = {"device": source.device, "dtype": dtype or torch.get_default_dtype()}
+        biases = torch.empty(out_features, **options) if bias else None
+        layer._set_edges(structure, torch.empty(len(order), **options), biases)
+        layer.reset_parameters()
+        if values is not None:
+            if values.shape != (len(order),):
+                raise ValueError(
+                    f"SparseLinear: expected values of shape [edges = {len(order)}], "
+                    f"got {list(values.shape)}"
+                )
+            with torch.no_grad():
+                layer.values.copy_(values.to(order.device)[order])
+        return layer
+
+    @classmethod
+    def from_dense(cls, linear: nn.Linear, mask: Tensor | None = None) -> "SparseLinear":
+        """The layer of a dense one's weights that are not 0, or of those that `mask` names."""
+        weight = linear.weight.detach()
+        used = weight != 0 if mask is None else mask
+        if used.shape != weight.shape:
+            raise ValueError(
+                f"SparseLinear: expected mask of shape {list(weight.shape)}, got {list(used.shape)}"
+            )
+        target, source = used.nonzero().unbind(1)
+        layer = cls(linear.in_features, linear.out_features)
+        structure = structure_of(target, source, linear.out_features, linear.in_features)
+        bias = None if linear.bias is None else linear.bias.detach().clone()
+        layer._set_edges(structure, weight[target, source], bias)
+        return layer.train(linear.training)
+
+    @property
+    def weight_shape(self) -> tuple[int, int]:
+        """(out_features, in_features)"""
+        return (self.out_features, self.in_features)
+
+    @property
+    def edges(self) -> Tensor:
+        """Pairs (input, output), int64 [edges, 2]."""
+        return torch.stack([self.columns.to(torch.int64), self._targets()], 1)
+
+    def to_dense(self) -> nn.Linear:
+        """A torch layer with the same outputs."""
+        options = {"device": self.values.device, "dtype": self.values.dtype}
+        linear = nn.Linear(self.in_features, self.out_features, self.bias is not None, **options)
+        with torch.no_grad():
+            linear.weight.copy_(self.dense_weight())
+            if self.bias is not None:
+                linear.bias.copy_(self.bias)
+        return linear.train(self.training)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[*, in_features] to [*, out_features]."""
+        return torch.ops.rewire.sparse_linear(
+            x, self.values, self.bias, *self._structure(), self.execution
+        )
+
+    def extra_repr(self) -> str:
+        """Sizes, edges and how they are computed."""
+        density = self.num_edges / max(1, self.in_features * self.out_features)
+        return (
+            f"in_features={self.in_features}, out_features={self.out_features}, "
+            f"edges={self.num_edges} ({100 * density:.3g} %), bias={self.bias is not None}"
+        )
+
+
+class DNWLinear(Wired, nn.Linear):
+    """A linear layer that finds its wiring while it trains.
+
+        y_v = bias_v + sum over edges (u, v) in use of weight_vu x_u
+
+    In use are the `keep` entries of `weight` that are largest by magnitude, chosen anew at each
+    forward pass; the gradient reaches the others too, straight-through. Input [*, in_features],
+    output [*, out_features]; parameters and their initialisation are those of `torch.nn.Linear`,
+    whose subclass this is. Source: Wortsman, Farhadi, Rastegari 2019, section 3.
+
+    Parameters
+    ----------
+    density
+        The part of the candidates that is in use.
+    gradient
+        Which candidates learn: "all"; "kept", those in use alone; or a fraction f, those in use and
+        all others of a rotating part f of the outputs, 1 / f times as large: the same in the mean
+        at less work.
+    execution
+        "sparse", "dense", or "auto", the faster one.
+
+    >>> import torch, rewire
+    >>> layer = rewire.nn.DNWLinear(1024, 1000, density=0.05)
+    >>> layer(torch.randn(8, 1024)).shape, int(layer.used_edges().sum())
+    (torch.Size([8, 1000]), 51200)
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        *,
+        density: float,
+        gradient: str | float = "all",
+        execution: str = "auto",
+        device=None,
+        dtype=None,
+    ):
+        super().__init__(in_features, out_features, bias, device=device, dtype=dtype)
+        self._wire(density, gradient, execution)
+
+    @classmethod
+    def from_dense(cls, linear: nn.Linear, **options) -> "DNWLinear":
+        """Of a torch layer, whose parameters become this one's; `options` as for the constructor."""
+        device, dtype = linear.weight.device, linear.weight.dtype
+        sizes = (linear.in_features, linear.out_features, linear.bias is not None)
+        layer = cls(*sizes, **options, device=device, dtype=dtype)
+        take_parameters(layer, linear)
+        return layer
+
+    def to_sparse(self) -> SparseLinear:
+        """The layer with the edges of now, fixed."""
+        return SparseLinear.from_dense(self, self.used_edges())
+
+    def to_dense(self) -> nn.Linear:
+        """A torch layer with the edges of now, fixed: 0 elsewhere."""
+        return self.to_sparse().to_dense()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[*, in_features] to [*, out_features]."""
+        if self.keep == self.weight.numel():
+            return functional.linear(x, self.weight, self.bias)
+        structure, gradient, rates = self._edges()
+        return torch.ops.rewire.wired_linear(
+            x, self.weight, self.bias, *structure, gradient, self.execution, rates
+        )
+
+    def extra_repr(self) -> str:
+        """Those of the torch layer, and the wiring."""
+        return f"{super().extra_repr()}, {self._wiring_repr()}"

@@ -1,0 +1,156 @@
+"""Models made sparse and dense again."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+import rewire
+from rewire.nn import DNWConv2d, DNWLinear, SparseConv2d, SparseLinear
+from rewire.sparsity import layer_densities
+
+
+def network():
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 16, 3, padding=1),
+        nn.BatchNorm2d(16),
+        nn.ReLU(),
+        nn.Conv2d(16, 32, 1, stride=2),
+        nn.Flatten(),
+        nn.Sequential(nn.Linear(32 * 16, 20), nn.ReLU()),
+        nn.Linear(20, 10, bias=False),
+    )
+
+
+IMAGES = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+
+
+def test_layers_become_wired_and_keep_their_parameters():
+    model = network()
+    parameters = list(model.parameters())
+    assert rewire.sparsify(model, density=0.1) is model
+    kinds = [DNWConv2d, nn.BatchNorm2d, nn.ReLU, DNWConv2d, nn.Flatten, nn.Sequential, DNWLinear]
+    assert [type(layer) for layer in model] == kinds and type(model[5][0]) is DNWLinear
+    assert all(a is b for a, b in zip(model.parameters(), parameters, strict=True))
+    for layer in rewire.report(model):
+        assert layer.edges == layer.candidates - int(0.9 * layer.candidates)
+
+
+def test_random_wiring_is_drawn_by_the_seed_and_stored_alone():
+    first, same, other = (
+        rewire.sparsify(network(), 0.2, method="random", seed=seed) for seed in (1, 1, 2)
+    )
+    assert type(first[0]) is SparseConv2d and type(first[6]) is SparseLinear
+    assert torch.equal(first(IMAGES), same(IMAGES)) and not torch.equal(first(IMAGES), other(IMAGES))
+    dense = network()
+    used = first[0].used_edges()
+    assert torch.equal(first[0].dense_weight(), dense[0].weight * used)
+    assert used.sum() == 432 - int(0.8 * 432)
+
+
+@pytest.mark.parametrize("method", ["dnw", "random"])
+def test_densify_gives_the_same_outputs(method):
+    model = rewire.sparsify(network(), 0.3, method=method).eval()
+    expected = model(IMAGES)
+    assert rewire.densify(model) is model
+    assert {type(layer) for layer in (model[0], model[3], model[5][0], model[6])} == {nn.Conv2d, nn.Linear}
+    torch.testing.assert_close(model(IMAGES), expected)
+    assert rewire.report(model) == []
+
+
+def test_erk_keeps_so_many_in_all():
+    weights = {"large": torch.ones(300, 200), "kernel": torch.ones(16, 16, 3, 3), "small": torch.ones(10, 5)}
+    densities = layer_densities(weights, 0.1, "erk")
+    assert densities["small"] == 1
+    sizes = {name: weight.numel() for name, weight in weights.items()}
+    kept = sum(densities[name] * sizes[name] for name in sizes)
+    assert kept == pytest.approx(0.1 * sum(sizes.values()))
+    raw = {"large": 500 / 60000, "kernel": 38 / 2304}
+    assert densities["kernel"] / densities["large"] == pytest.approx(raw["kernel"] / raw["large"])
+    assert layer_densities(weights, 0, "erk") == {"large": 0, "kernel": 0, "small": 0}
+    assert layer_densities(weights, 1, "erk") == pytest.approx({"large": 1, "kernel": 1, "small": 1})
+
+
+def test_global_keeps_the_strongest_of_all_layers():
+    weights = {"a": torch.tensor([[5.0, -4.0], [3.0, 0.1]]), "b": torch.tensor([[2.0, -0.2]])}
+    assert layer_densities(weights, 0.5, "global") == {"a": 0.75, "b": 0.0}
+    model = rewire.sparsify(network(), 0.1, distribution="global")
+    total = sum(layer.candidates for layer in rewire.report(model))
+    # A layer's count is its density's, cut to a whole number.
+    assert abs(sum(layer.edges for layer in rewire.report(model)) - 0.1 * total) < 5
+
+
+def test_layers_may_be_named_or_chosen():
+    named = rewire.sparsify(network(), {"0": 0.5, "5.0": 0.1})
+    assert [(layer.name, layer.edges) for layer in rewire.report(named)] == [("0", 216), ("5.0", 1024)]
+    listed = rewire.sparsify(network(), 0.5, layers=["6"])
+    assert [layer.name for layer in rewire.report(listed)] == ["6"]
+    chosen = rewire.sparsify(network(), 0.5, layers=lambda name, layer: isinstance(layer, nn.Conv2d))
+    assert [layer.name for layer in rewire.report(chosen)] == ["0", "3"]
+    assert isinstance(rewire.sparsify(nn.Linear(4, 4), 0.5), DNWLinear)
+    assert isinstance(rewire.densify(rewire.sparsify(nn.Linear(4, 4), 0.5)), nn.Linear)
+
+
+def test_a_fraction_of_the_gradient_where_a_layer_is_sparse():
+    model = rewire.sparsify(network(), 0.1, gradient=0.25)
+    assert [model[0].gradient, model[3].gradient, model[6].gradient] == ["all", 0.25, 0.25]
+    assert rewire.sparsify(network(), 0.1, gradient="kept")[0].gradient == "kept"
+
+
+def test_channels_without_edges_are_reported():
+    linear = SparseLinear.from_edges([(0, 1), (2, 1)], 4, 3)
+    (layer,) = rewire.report(nn.Sequential(linear))
+    assert (layer.kind, layer.edges, layer.candidates) == ("SparseLinear", 2, 12)
+    assert (layer.dead_inputs, layer.dead_outputs) == (2, 2) and layer.density == 2 / 12
+    conv = nn.Conv2d(4, 6, 3, groups=2, bias=False)
+    with torch.no_grad():
+        conv.weight.zero_()
+        conv.weight[0, 1, 2, 2] = conv.weight[3, 0, 0, 0] = 1
+    (layer,) = rewire.report(nn.Sequential(SparseConv2d.from_dense(conv)))
+    assert (layer.edges, layer.dead_inputs, layer.dead_outputs) == (2, 2, 4)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"method": "magic"}, "expected method of dnw, random, got 'magic'"),
+        ({"density": 2}, r"density in \[0, 1\], got 2"),
+        ({"distribution": "even"}, "'uniform', 'erk' or 'global', got 'even'"),
+        ({"layers": ["1"]}, "no linear layer or convolution named '1'"),
+        ({"density": {"9": 0.1}}, "no linear layer or convolution named '9'"),
+        ({"layers": lambda name, layer: False}, "has no linear layer or convolution to be chosen"),
+    ],
+)
+def test_refusals(options, message):
+    model = network()
+    with pytest.raises(ValueError, match=message):
+        rewire.sparsify(model, **options)
+    assert rewire.report(model) == []
+
+
+@pytest.mark.parametrize("method", ["dnw", "random"])
+def test_a_transformer_layer_computes_what_it_says(method):
+    """In evaluation torch's own would read the weights of its layers, and not call them."""
+    torch.manual_seed(0)
+    layer = nn.TransformerEncoderLayer(16, 2, 32, dropout=0, batch_first=True)
+    rewire.sparsify(layer, 0.2, method=method, seed=1)
+    assert [one.name for one in rewire.report(layer)] == ["linear1", "linear2"]
+    x = torch.randn(3, 5, 16)
+    with torch.no_grad():
+        trained = layer(x)
+        torch.testing.assert_close(layer.eval()(x), trained)
+
+
+def test_a_sparse_network_trains():
+    model = rewire.sparsify(network(), 0.1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
+    labels = torch.tensor([1, 2, 3, 4])
+    losses = []
+    for _ in range(40):
+        loss = functional.cross_entropy(model(IMAGES), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.1 * losses[0]
