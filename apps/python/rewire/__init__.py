@@ -74,7 +74,19 @@ def _load():
 _load()
 
 from rewire import graphs, nn, optim, pictures  # noqa: E402
+from rewire.experiments import load, load_dnw  # noqa: E402
 from rewire.graph import Graph  # noqa: E402
 from rewire.sparsity import densify, report, sparsify  # noqa: E402
 
-__all__ = ["Graph", "densify", "graphs", "nn", "optim", "pictures", "report", "sparsify"]
+__all__ = [
+    "Graph",
+    "densify",
+    "graphs",
+    "load",
+    "load_dnw",
+    "nn",
+    "optim",
+    "pictures",
+    "report",
+    "sparsify",
+]
