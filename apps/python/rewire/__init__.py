@@ -76,10 +76,13 @@ _load()
 from rewire import graphs, nn, optim, pictures  # noqa: E402
 from rewire.experiments import load, load_dnw  # noqa: E402
 from rewire.graph import Graph  # noqa: E402
+from rewire.schedules import GradualPruning, Rewiring  # noqa: E402
 from rewire.sparsity import densify, report, sparsify  # noqa: E402
 
 __all__ = [
+    "GradualPruning",
     "Graph",
+    "Rewiring",
     "densify",
     "graphs",
     "load",

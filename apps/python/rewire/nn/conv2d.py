@@ -86,12 +86,14 @@ class SparseConv2d(Sparse):
 
     def forward(self, x: Tensor) -> Tensor:
         """[batch, in_channels, height, width] to [batch, out_channels, height', width']."""
-        if is_pointwise(self):
+        weight = self._watched_dense()
+        if weight is None and is_pointwise(self):
             return torch.ops.rewire.sparse_pointwise(
                 _strided(self, x), self.values, self.bias, *self._structure(), self.execution
             )
+        weight = self.dense_weight() if weight is None else weight
         rest = (self.stride, self.padding, self.dilation, self.groups)
-        return functional.conv2d(x, self.dense_weight(), self.bias, *rest)
+        return functional.conv2d(x, weight, self.bias, *rest)
 
     def extra_repr(self) -> str:
         """Sizes, edges and how they are computed."""

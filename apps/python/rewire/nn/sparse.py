@@ -49,6 +49,9 @@ def sorted_edges(
 class Sparse(nn.Module):
     """Values [edges] by output, then input, and the five parts of their structure as buffers."""
 
+    _watched = False
+    _watched_weight: Tensor | None = None
+
     def _set_edges(self, structure: tuple[Tensor, ...], values: Tensor, bias: Tensor | None):
         for name, part in zip(PARTS, structure, strict=True):
             self.register_buffer(name, part)
@@ -75,6 +78,78 @@ class Sparse(nn.Module):
     def used_edges(self) -> Tensor:
         """Where the edges are in a dense weight: bool, of its shape."""
         return self._dense(torch.ones_like(self.values)) != 0
+
+    def places(self) -> Tensor:
+        """Where the edges are in the flattened dense weight: int64 [edges], ascending."""
+        return self._targets() * math.prod(self.weight_shape[1:]) + self.columns
+
+    def watch_candidates(self, on: bool):
+        """Whether forward computes the dense weight, so that backward gives the gradient of all
+        candidates: see `candidate_gradient`."""
+        self._watched, self._watched_weight = on, None
+
+    def candidate_gradient(self) -> Tensor:
+        """Of the dense weight, edge or none, by the last backward pass of a layer that is watched.
+
+        Raises
+        ------
+        RuntimeError
+            If there was none.
+        """
+        weight = self._watched_weight
+        if weight is None or weight.grad is None:
+            raise RuntimeError(
+                f"{type(self).__name__}: no gradient of candidates: it is there after a backward "
+                "pass in training, once watch_candidates(True) was called"
+            )
+        return weight.grad
+
+    def _watched_dense(self) -> Tensor | None:
+        if not (self._watched and self.training and torch.is_grad_enabled()):
+            return None
+        weight = self.dense_weight()
+        weight.retain_grad()
+        self._watched_weight = weight
+        return weight
+
+    @torch.no_grad()
+    def move_edges(self, stays: Tensor, grown: Tensor, values: Tensor) -> Tensor:
+        """Puts edges at `grown` with `values` in the place of those that do not stay, as many.
+
+        Parameters
+        ----------
+        stays
+            Bool [edges].
+        grown
+            Places in the flattened dense weight, where no edge stays.
+
+        Returns
+        -------
+        Tensor
+            The old number of each edge, -1 of a new one.
+        """
+        old = stays.nonzero().squeeze(1)
+        place = torch.cat([self.places()[old], grown])
+        if len(place) != self.num_edges or len(place.unique()) != len(place):
+            raise ValueError(
+                f"{type(self).__name__}: expected as many edges as before, {self.num_edges}, each "
+                f"once, got {len(place)}"
+            )
+        order = place.argsort()
+        width = math.prod(self.weight_shape[1:])
+        target, column = place[order] // width, place[order] % width
+        parts = structure_of(target, column, self.weight_shape[0], width)
+        for name, part in zip(PARTS, parts, strict=True):
+            getattr(self, name).copy_(part)
+        self.values.copy_(torch.cat([self.values[old], values])[order])
+        return torch.cat([old, torch.full_like(grown, -1)])[order]
+
+    def drawn_values(self, places: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Of edges at these places, as `reset_parameters` draws them."""
+        target = places // math.prod(self.weight_shape[1:])
+        fan_in = self.row_offsets.diff().clamp(min=1)[target]
+        drawn = torch.empty(len(places), dtype=self.values.dtype).uniform_(-1, 1, generator=generator)
+        return drawn.to(places.device) * fan_in.to(self.values.dtype).rsqrt()
 
     def _dense(self, values: Tensor) -> Tensor:
         shape = self.weight_shape
