@@ -113,7 +113,6 @@ std::vector<Refusal> refused_steps() {
 Op step_row(const std::string& gradient, const std::string& execution) {
   Op op{.name = "wired_ode_step",
         .gradient = gradient == "kept" ? Gradient::kDerivative : Gradient::kStraightThrough,
-        .launches_kernels = execution == "sparse",
         .steps = 50,  // six norms, one after another, each of which divides by what may be small
         .any_threads = false,
         .sums = true};
