@@ -132,6 +132,7 @@ def test_a_convolution_is_made_sparse_and_dense(name):
     assert torch.equal(sparse.used_edges(), layer.used_edges())
     for other in (sparse, sparse.to_dense(), layer.to_dense(), SparseConv2d.from_dense(sparse.to_dense())):
         torch.testing.assert_close(other(x), layer(x))
+        torch.testing.assert_close(other(x[0]), layer(x[0]))
     sparse(x).sum().backward()
     assert sparse.values.grad.abs().sum() > 0
 

@@ -15,14 +15,19 @@ def is_pointwise(conv) -> bool:
     return conv.kernel_size == (1, 1) and conv.groups == 1 and conv.padding in ((0, 0), "valid")
 
 
-def _strided(conv, x: Tensor) -> Tensor:
-    return x if conv.stride == (1, 1) else x[:, :, :: conv.stride[0], :: conv.stride[1]]
+def _pointwise(conv, operator, x: Tensor, *arguments) -> Tensor:
+    """At the places that it strides to; of an image without a batch too, as in torch."""
+    if x.dim() == 3:
+        return _pointwise(conv, operator, x.unsqueeze(0), *arguments).squeeze(0)
+    if conv.stride != (1, 1):
+        x = x[:, :, :: conv.stride[0], :: conv.stride[1]]
+    return operator(x, *arguments)
 
 
 class SparseConv2d(Sparse):
     """A convolution of which the weights in use alone are stored.
 
-    Input [batch, in_channels, height, width]. A pointwise one (1x1, without groups and padding)
+    Input [batch, in_channels, height, width], or without batch. A pointwise one (1x1, without groups and padding)
     computes its edges alone; any other is a dense convolution with 0 elsewhere. Made by
     `from_dense`, or of a `DNWConv2d` by its `to_sparse`.
 
@@ -85,12 +90,11 @@ class SparseConv2d(Sparse):
         return conv.train(self.training)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[batch, in_channels, height, width] to [batch, out_channels, height', width']."""
+        """[*, in_channels, height, width] to [*, out_channels, height', width']; * a batch or not."""
         weight = self._watched_dense()
         if weight is None and is_pointwise(self):
-            return torch.ops.rewire.sparse_pointwise(
-                _strided(self, x), self.values, self.bias, *self._structure(), self.execution
-            )
+            edges = (self.values, self.bias, *self._structure(), self.execution)
+            return _pointwise(self, torch.ops.rewire.sparse_pointwise, x, *edges)
         weight = self.dense_weight() if weight is None else weight
         rest = (self.stride, self.padding, self.dilation, self.groups)
         return functional.conv2d(x, weight, self.bias, *rest)
@@ -183,15 +187,14 @@ class DNWConv2d(Wired, nn.Conv2d):
         return self.to_sparse().to_dense()
 
     def forward(self, x: Tensor) -> Tensor:
-        """[batch, in_channels, height, width] to [batch, out_channels, height', width']."""
+        """[*, in_channels, height, width] to [*, out_channels, height', width']; * a batch or not."""
         if self.keep == self.weight.numel():
             return self._conv_forward(x, self.weight, self.bias)
         if not is_pointwise(self):
             return self._conv_forward(x, self.used_weight(), self.bias)
         structure, gradient, rates = self._edges()
-        return torch.ops.rewire.wired_pointwise(
-            _strided(self, x), self.weight, self.bias, *structure, gradient, self.execution, rates
-        )
+        edges = (self.weight, self.bias, *structure, gradient, self.execution, rates)
+        return _pointwise(self, torch.ops.rewire.wired_pointwise, x, *edges)
 
     def extra_repr(self) -> str:
         """Those of the torch layer, and the wiring."""
