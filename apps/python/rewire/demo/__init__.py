@@ -1,0 +1,1 @@
+"""Two small networks learn handwritten digits, one with learned and one with random wiring."""
