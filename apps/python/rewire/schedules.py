@@ -133,9 +133,10 @@ class Rewiring(_Schedule):
     def _grown(self, layer: Sparse, staying: Tensor, count: int) -> Tensor:
         """So many places in the dense weight, none of which is taken."""
         if self.method == "rigl":
-            score = layer.candidate_gradient().abs().flatten()
+            gradient = layer.candidate_gradient().flatten()
             if torch.distributed.is_available() and torch.distributed.is_initialized():
-                torch.distributed.all_reduce(score)
+                torch.distributed.all_reduce(gradient)  # all processes grow the same edges
+            score = gradient.abs()
         else:
             score = torch.rand(math.prod(layer.weight_shape), generator=self.generator)
             score = score.to(staying.device)
