@@ -148,7 +148,7 @@ script::Mismatch load_state(Model& model, std::map<std::string, at::Tensor> stat
   }
   script::Mismatch mismatch = script::load_state(model.module, state);
   if (mismatch.empty() && model.module.hasattr("level_offsets")) {
-    const std::string fault = structure_fault(model.module);
+    const std::string fault = structure_fault(model.module, model.wirings.at(0).groups.at(0));
     if (!fault.empty()) mismatch.shapes.push_back(fault);
   }
   return mismatch;

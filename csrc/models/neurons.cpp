@@ -215,15 +215,14 @@ EdgeEnds edge_ends(const jit::Module& module) {
   return {by_edge(structure.columns.to(at::kLong)), by_edge(positions.repeat_interleave(fan_in))};
 }
 
-std::string structure_fault(const jit::Module& module) {
+std::string structure_fault(const jit::Module& module, int64_t inputs) {
   const at::AutoGradMode gradient(true);
   const ops::NeuronStructure structure = structure_in(module);
   const int64_t neurons = structure.neurons.numel(), edges = structure.edges.numel();
   try {
-    // The inputs are the first level, and each of the op's passes checks what it goes by.
-    TORCH_CHECK(structure.level_offsets.numel() > 1, "no level");
-    const auto inputs = structure.level_offsets[1].item<int64_t>();
-    TORCH_CHECK(inputs >= 0 && inputs <= neurons, "a first level of ", inputs, " neurons");
+    TORCH_CHECK(structure.neurons.slice(0, 0, inputs).equal(at::arange(inputs, at::kInt)),
+                "expected neurons that begin with the inputs, 0 to ", inputs - 1);
+    // Each of the op's passes checks what it goes by; the inputs are the first level.
     const Tensor weight = at::zeros({edges}).requires_grad_();
     std::get<0>(ops::neuron_graph(at::zeros({1, inputs}), weight, at::zeros({neurons}), structure))
         .sum()

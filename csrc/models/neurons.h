@@ -19,7 +19,8 @@ struct EdgeEnds {
 };
 EdgeEnds edge_ends(const torch::jit::Module& module);
 
-// Why the structure of such a module is none, as it may be where a file brought it; or "".
-std::string structure_fault(const torch::jit::Module& module);
+// Why the structure of such a module, whose first neurons are `inputs`, is none, as it may be where
+// a file brought it; or "".
+std::string structure_fault(const torch::jit::Module& module, int64_t inputs);
 
 }  // namespace rewire::models

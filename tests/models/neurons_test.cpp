@@ -163,6 +163,25 @@ TEST(Neurons, AStructureFromAFileIsChecked) {
   }
 }
 
+TEST(Neurons, AStructureOfOtherInputsIsRefused) {
+  models::WiringDescription wiring;
+  wiring.kind = "complete";
+  models::Model model = built(wiring);
+  std::map<std::string, Tensor> state;
+  for (const auto& [name, tensor] : script::named_tensors(model.module)) {
+    state[name] = tensor.detach().clone();
+  }
+  auto renamed = state;  // an input and a hidden neuron change their numbers
+  renamed["neurons"][0] = 12;
+  renamed["neurons"][12] = 0;
+  EXPECT_THAT(models::load_state(model, renamed).describe(),
+              testing::HasSubstr("expected neurons that begin with the inputs, 0 to 8"));
+  auto shorter = state;  // the last input is a neuron of the first level
+  shorter["level_offsets"].slice(0, 1, 2).fill_(8);
+  EXPECT_THAT(models::load_state(model, shorter).describe(),
+              testing::HasSubstr("the structure of its neurons: "));
+}
+
 TEST(Neurons, InitialiseByTheFanIn) {
   models::NeuronsDescription description;
   description.groups = {{.name = "a", .neurons = 400, .from = {"inputs"}},
