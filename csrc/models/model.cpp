@@ -146,9 +146,12 @@ script::Mismatch load_state(Model& model, std::map<std::string, at::Tensor> stat
       if (module.hasattr(turn) && !state.contains(name)) state[name] = module.attr(turn).toTensor();
     }
   }
+  const bool of_neurons = !model.wirings.empty() && model.wirings[0].of_neurons;
+  const NeuronRoles roles =
+      of_neurons ? roles_of(model.module, model.wirings[0].groups[0]) : NeuronRoles();
   script::Mismatch mismatch = script::load_state(model.module, state);
-  if (mismatch.empty() && model.module.hasattr("level_offsets")) {
-    const std::string fault = structure_fault(model.module, model.wirings.at(0).groups.at(0));
+  if (mismatch.empty() && of_neurons) {
+    const std::string fault = structure_fault(model.module, roles);
     if (!fault.empty()) mismatch.shapes.push_back(fault);
   }
   return mismatch;

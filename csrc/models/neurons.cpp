@@ -130,6 +130,16 @@ Tensor by_number(const ops::NeuronStructure& structure, const Tensor& by_positio
   return at::empty_like(by_position).index_put_({structure.neurons.to(at::kLong)}, by_position);
 }
 
+// Numbers of the outputs.
+Tensor output_neurons(const ops::NeuronStructure& structure) {
+  return structure.neurons.index_select(0, structure.outputs.to(at::kLong));
+}
+
+// Whether it holds each number below its size once.
+bool is_permutation(const Tensor& numbers) {
+  return std::get<0>(numbers.sort()).equal(at::arange(numbers.numel(), numbers.options()));
+}
+
 // bool [neurons]: inputs, outputs, and neurons from which a path of edges in use leads to an
 // output. Seen from the last level, a neuron's readers come before what it reads.
 Tensor alive_neurons(const ops::NeuronStructure& structure, int64_t inputs, const Tensor& used) {
@@ -178,8 +188,8 @@ Model fast_eval_neurons(const Model& model, const NeuronsDescription& descriptio
   const auto left_of = [&](const Tensor& neurons) {
     return renumbered.index_select(0, neurons.masked_select(used));
   };
-  const Tensor outputs = structure.neurons.index_select(0, structure.outputs.to(at::kLong));
-  const NeuronNetwork left{inputs, renumbered.index_select(0, outputs.to(at::kLong)),
+  const NeuronNetwork left{inputs,
+                           renumbered.index_select(0, output_neurons(structure).to(at::kLong)),
                            by_number(structure, structure.activations).masked_select(alive),
                            left_of(ends.sources), left_of(ends.targets)};
   const Tensor weight = wiring_module(model, wiring).get_method("candidates")({}).toTensor();
@@ -215,11 +225,19 @@ EdgeEnds edge_ends(const jit::Module& module) {
   return {by_edge(structure.columns.to(at::kLong)), by_edge(positions.repeat_interleave(fan_in))};
 }
 
-std::string structure_fault(const jit::Module& module, int64_t inputs) {
+NeuronRoles roles_of(const jit::Module& module, int64_t inputs) {
+  const ops::NeuronStructure structure = structure_in(module);
+  return {inputs, by_number(structure, structure.activations), output_neurons(structure)};
+}
+
+std::string structure_fault(const jit::Module& module, const NeuronRoles& roles) {
   const at::AutoGradMode gradient(true);
   const ops::NeuronStructure structure = structure_in(module);
   const int64_t neurons = structure.neurons.numel(), edges = structure.edges.numel();
+  const int64_t inputs = roles.inputs;
   try {
+    TORCH_CHECK(is_permutation(structure.neurons), "expected each of its neurons once");
+    TORCH_CHECK(is_permutation(structure.edges), "expected each of its edges once");
     TORCH_CHECK(structure.neurons.slice(0, 0, inputs).equal(at::arange(inputs, at::kInt)),
                 "expected neurons that begin with the inputs, 0 to ", inputs - 1);
     // Each of the op's passes checks what it goes by; the inputs are the first level.
@@ -227,6 +245,9 @@ std::string structure_fault(const jit::Module& module, int64_t inputs) {
     std::get<0>(ops::neuron_graph(at::zeros({1, inputs}), weight, at::zeros({neurons}), structure))
         .sum()
         .backward();
+    const NeuronRoles own = roles_of(module, inputs);
+    TORCH_CHECK(own.activations.equal(roles.activations), "other activations than the config's");
+    TORCH_CHECK(own.outputs.equal(roles.outputs), "other outputs than the config's");
   } catch (const c10::Error& error) {
     return std::string("the structure of its neurons: ") + error.what_without_backtrace();
   }

@@ -19,8 +19,16 @@ struct EdgeEnds {
 };
 EdgeEnds edge_ends(const torch::jit::Module& module);
 
-// Why the structure of such a module, whose first neurons are `inputs`, is none, as it may be where
-// a file brought it; or "".
-std::string structure_fault(const torch::jit::Module& module, int64_t inputs);
+// What a description says of the neurons, by number; the first ones are the inputs.
+struct NeuronRoles {
+  int64_t inputs = 0;
+  at::Tensor activations;
+  at::Tensor outputs;
+};
+NeuronRoles roles_of(const torch::jit::Module& module, int64_t inputs);
+
+// Why the structure of such a module is none, or gives neurons other roles, as it may where a file
+// brought it; or "".
+std::string structure_fault(const torch::jit::Module& module, const NeuronRoles& roles);
 
 }  // namespace rewire::models

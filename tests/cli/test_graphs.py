@@ -3,8 +3,10 @@
 import gzip
 import json
 import random
+import shutil
 import struct
 
+import checkpoints
 import pytest
 from program import ROOT
 
@@ -88,6 +90,12 @@ def test_a_damaged_structure_is_refused(rewire, data):
     config = CONFIGS / "mnist-learned-1.yaml"
     short = {"training__epochs": 0}
     checkpoint = rewire("train", config, "--json", "--data", data.parent, **short).check().json["checkpoint"]
+    for name in ("model.edges", "model.neurons"):
+        damaged = rewire.path("damaged.pt")
+        shutil.copy(rewire.path(checkpoint), damaged)
+        checkpoints.spoil(damaged, name, bytes(400))  # a hundred times the number 0
+        done = rewire("evaluate", config, "--checkpoint", damaged, "--data", data.parent).refused(4, "the structure of its neurons: ")
+        assert f"expected each of its {name.removeprefix('model.')} once" in done.err
     other = {"model__groups": "[{name: hidden, neurons: 20, from: [inputs]}, {name: outputs, neurons: 10, from: [hidden]}]"}
     rewire("evaluate", config, "--checkpoint", checkpoint, "--data", data.parent, **other).refused(4, "mismatched: ")
 

@@ -172,10 +172,31 @@ TEST(Neurons, AStructureOfOtherInputsIsRefused) {
     state[name] = tensor.detach().clone();
   }
   auto renamed = state;  // an input and a hidden neuron change their numbers
+  renamed["neurons"] = state.at("neurons").clone();
   renamed["neurons"][0] = 12;
   renamed["neurons"][12] = 0;
   EXPECT_THAT(models::load_state(model, renamed).describe(),
               testing::HasSubstr("expected neurons that begin with the inputs, 0 to 8"));
+  for (const std::string name : {"neurons", "edges"}) {  // all are there, but not each once
+    auto repeated = state;
+    repeated[name] = state.at(name).clone();
+    repeated[name][12] = state.at(name)[13];
+    models::Model other = built(wiring);
+    EXPECT_THAT(models::load_state(other, repeated).describe(),
+                testing::HasSubstr("expected each of its " + name + " once"));
+  }
+  auto activated = state;
+  activated["activations"] = state.at("activations").clone();
+  activated["activations"][12] = 5;
+  models::Model softened = built(wiring);
+  EXPECT_THAT(models::load_state(softened, activated).describe(),
+              testing::HasSubstr("other activations than the config's"));
+  auto turned = state;
+  turned["outputs"] = state.at("outputs").flip(0);
+  models::Model other = built(wiring);
+  EXPECT_THAT(models::load_state(other, turned).describe(),
+              testing::HasSubstr("other outputs than the config's"));
+  model = built(wiring);
   auto shorter = state;  // the last input is a neuron of the first level
   shorter["level_offsets"].slice(0, 1, 2).fill_(8);
   EXPECT_THAT(models::load_state(model, shorter).describe(),
