@@ -24,7 +24,7 @@ struct MapNorm {
   __device__ T normed(T x) const { return x * scale + shift; }
   __device__ T rectified(T x) const {
     const T a = normed(x);
-    return a > 0 ? a : T{0};
+    return a < 0 ? T{0} : a;  // NaN stays NaN
   }
   __device__ T standardised(T x) const { return (x - mean) * inverse; }
 };
