@@ -177,6 +177,7 @@ def test_values_begin_by_the_fan_in():
         (lambda: SparseLinear.from_edges([(0, 1), (2, 1)], 2, 2), r"sources in \[0, 2\), got 2 of edge 1"),
         (lambda: SparseLinear.from_edges([(0, -1)], 2, 2), r"targets in \[0, 2\), got -1 of edge 0"),
         (lambda: SparseLinear.from_edges(torch.ones(2, 2), 2, 2), r"integers \[edges, 2\], got torch.float32"),
+        (lambda: SparseLinear.from_edges([(0.9, 1.7)], 2, 2), r"integers \[edges, 2\], got torch.float32"),
         (lambda: SparseLinear.from_edges(torch.ones(2, 3).int(), 2, 2), r"got torch.int32 \[2, 3\]"),
         (lambda: SparseLinear.from_edges([(0, 1)], 2, 2, values=torch.ones(2)), r"\[edges = 1\], got \[2\]"),
         (lambda: SparseLinear.from_dense(nn.Linear(3, 2), torch.ones(3, 2)), r"shape \[2, 3\], got \[3, 2\]"),

@@ -103,6 +103,8 @@ def test_a_missing_or_odd_checkpoint_is_named(tmp_path):
     torch.save([1, 2], tmp_path / "list.pt")
     with pytest.raises(ValueError, match="a checkpoint that is a dict of tensors"):
         rewire.load(LEARNED, tmp_path / "list.pt")
+    with pytest.raises(ValueError, match="the checkpoint holds no tensor"):
+        rewire.load(LEARNED, {})
     torch.save({"a": 1}, tmp_path / "numbers.pt")
     with pytest.raises(ValueError, match="a checkpoint that is a dict of tensors"):
         rewire.load(LEARNED, tmp_path / "numbers.pt")

@@ -146,6 +146,20 @@ def test_goes_on_from_its_state(method):
     assert torch.equal(layer.used_edges(), before)
 
 
+def test_every_call_of_a_layer_counts_and_a_frozen_one_stays():
+    layer = SparseLinear.from_edges([(0, 0)], 2, 2, values=torch.tensor([1.0]), bias=False)
+    layer.watch_candidates(True)
+    (layer(torch.tensor([1.0, 2.0])) + layer(torch.tensor([3.0, 6.0]))).sum().backward()
+    assert layer.candidate_gradient().tolist() == [[4, 8], [4, 8]] and layer.values.grad.tolist() == [4]
+    frozen, x = layer_of("linear")
+    model = nn.Sequential(frozen, rewire.sparsify(nn.Linear(12, 12), 0.2, method="random"))
+    frozen.requires_grad_(False)
+    before = frozen.places()
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1)
+    learn(model, x, optimizer, rewire.Rewiring(model, optimizer, every=1), 3)
+    assert torch.equal(frozen.places(), before)
+
+
 def test_rigl_finds_the_wiring_of_what_it_learns_from():
     torch.manual_seed(0)
     target = SparseLinear.from_edges([(i, i % 8) for i in range(24)], 64, 8, bias=False)

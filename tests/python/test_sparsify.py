@@ -142,6 +142,27 @@ def test_a_transformer_layer_computes_what_it_says(method):
         torch.testing.assert_close(layer.eval()(x), trained)
 
 
+@pytest.mark.parametrize("method", ["dnw", "random"])
+def test_a_layer_in_two_places_stays_one(method):
+    shared = nn.Linear(4, 4)
+    model = rewire.sparsify(nn.Sequential(shared, nn.ReLU(), shared), 0.5, method=method)
+    assert model[0] is model[2] and len(rewire.report(model)) == 1
+    rewire.densify(model)
+    assert model[0] is model[2] and type(model[0]) is nn.Linear
+
+
+def test_a_failure_changes_nothing():
+    model = nn.Sequential(nn.Linear(4, 4), nn.Conv2d(2, 2, 3, padding=1, padding_mode="circular"))
+    with pytest.raises(ValueError, match="padding of zeros"):
+        rewire.sparsify(model, 0.5, method="random")
+    with pytest.raises(ValueError, match="density in"):
+        rewire.sparsify(model, {"0": 0.5, "1": 2.0})
+    assert rewire.report(model) == []
+    image = torch.randn(1, 2, 4, 4)
+    expected = rewire.sparsify(model, 0.5)[1](image)
+    torch.testing.assert_close(rewire.densify(model)[1](image), expected)
+
+
 def test_a_sparse_network_trains():
     model = rewire.sparsify(network(), 0.1)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)

@@ -67,6 +67,8 @@ def _state_of(checkpoint) -> dict[str, Tensor]:
         isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in checkpoint.items()
     ):
         raise ValueError("rewire.load: expected a checkpoint that is a dict of tensors")
+    if not checkpoint:
+        raise ValueError("rewire.load: the checkpoint holds no tensor")
     state = {
         name.removeprefix(_MODEL): tensor
         for name, tensor in checkpoint.items()

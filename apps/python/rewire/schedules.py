@@ -94,7 +94,8 @@ class Rewiring(_Schedule):
         self.steps += 1
         if self._is_due(self.steps):
             for layer in self.layers:
-                self._move(layer)
+                if layer.values.requires_grad:
+                    self._move(layer)
         self._watch()
 
     def state_dict(self) -> dict:
@@ -159,7 +160,8 @@ class GradualPruning(_Schedule):
 
     from 1 at `begin` to `final` at `end`, changed every `every` steps, in each `DNWLinear` and
     `DNWConv2d`. With `gradient="kept"` what is pruned no longer learns, as published; with "all" it
-    may come back. Source: Zhu and Gupta 2017, "To prune, or not to prune".
+    may come back. How many edges are left is in the schedule's state dict, not in the model's.
+    Source: Zhu and Gupta 2017, "To prune, or not to prune".
 
     Raises
     ------

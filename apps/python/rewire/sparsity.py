@@ -48,7 +48,7 @@ def layer_densities(
         raise ValueError(
             f"sparsify: expected distribution 'uniform', 'erk' or 'global', got {distribution!r}"
         )
-    wanted = {name: sum(weight.shape) / sizes[name] for name, weight in weights.items()}
+    wanted = {name: sum(weight.shape) / max(1, sizes[name]) for name, weight in weights.items()}
     dense: set[str] = set()
     while True:
         rest = [name for name in weights if name not in dense]
@@ -113,21 +113,21 @@ def sparsify(
         raise ValueError(f"sparsify: expected method of {', '.join(METHODS)}, got {method!r}")
     found = _chosen(model, layers, density)
     if isinstance(density, Mapping):
-        densities = {name: density[name] for name in found}
+        densities = {name: density[name] for name in found if name in density}
     else:
         weights = {name: layer.weight for name, layer in found.items()}
         densities = layer_densities(weights, density, distribution)
     generator = None if seed is None else torch.Generator().manual_seed(seed)
-    for name, layer in found.items():
+    new_of = {}
+    for name, own in densities.items():
+        layer = found[name]
         kind = _LAYERS[type(layer)][method]
         if method == "random":
-            new = kind.from_dense(layer, _random_mask(layer.weight, densities[name], generator))
+            new = kind.from_dense(layer, _random_mask(layer.weight, own, generator))
         else:
-            new = kind.from_dense(
-                layer, density=densities[name], gradient=_gradient_of(layer, gradient)
-            )
-        model = _replace(model, name, new)
-    return model
+            new = kind.from_dense(layer, density=own, gradient=_gradient_of(layer, gradient))
+        new_of[layer] = new
+    return _replaced(model, new_of)
 
 
 def _chosen(model: nn.Module, layers, density) -> dict[str, nn.Module]:
@@ -161,15 +161,19 @@ def _random_mask(weight: Tensor, density: float, generator: torch.Generator | No
     return torch.ops.rewire.random_mask(draws, prune).to(weight.device)
 
 
-def _replace(model: nn.Module, name: str, new: nn.Module) -> nn.Module:
-    if not name:
-        return new
-    owner_name, _, last = name.rpartition(".")
-    owner = model.get_submodule(owner_name)
-    setattr(owner, last, new)
-    if isinstance(owner, nn.TransformerEncoderLayer):
-        # Whose fast path in evaluation reads the weights of its layers and does not call them.
-        owner.activation_relu_or_gelu = 0
+def _replaced(model: nn.Module, new_of: dict[nn.Module, nn.Module]) -> nn.Module:
+    """The model with new layers wherever the old ones stand, in several places too."""
+    for name, old in list(model.named_modules(remove_duplicate=False)):
+        if old not in new_of:
+            continue
+        if not name:
+            return new_of[old]
+        owner_name, _, last = name.rpartition(".")
+        owner = model.get_submodule(owner_name)
+        setattr(owner, last, new_of[old])
+        if isinstance(owner, nn.TransformerEncoderLayer):
+            # Whose fast path in evaluation reads the weights of its layers and does not call them.
+            owner.activation_relu_or_gelu = 0
     return model
 
 
@@ -178,10 +182,8 @@ def densify(model: nn.Module) -> nn.Module:
 
     The outputs stay the same. Returns the model, or the layer in its place.
     """
-    for name, layer in list(model.named_modules()):
-        if isinstance(layer, (Wired, Sparse)):
-            model = _replace(model, name, layer.to_dense())
-    return model
+    layers = [layer for layer in model.modules() if isinstance(layer, (Wired, Sparse))]
+    return _replaced(model, {layer: layer.to_dense() for layer in layers})
 
 
 @dataclass

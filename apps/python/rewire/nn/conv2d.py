@@ -184,7 +184,21 @@ class DNWConv2d(Wired, nn.Conv2d):
 
     def to_dense(self) -> nn.Conv2d:
         """A torch layer with the edges of now, fixed: 0 elsewhere."""
-        return self.to_sparse().to_dense()
+        geometry = {name: getattr(self, name) for name in GEOMETRY}
+        conv = nn.Conv2d(
+            self.in_channels,
+            self.out_channels,
+            **geometry,
+            bias=self.bias is not None,
+            padding_mode=self.padding_mode,
+            device=self.weight.device,
+            dtype=self.weight.dtype,
+        )
+        with torch.no_grad():
+            conv.weight.copy_(self.used_weight())
+            if self.bias is not None:
+                conv.bias.copy_(self.bias)
+        return conv.train(self.training)
 
     def forward(self, x: Tensor) -> Tensor:
         """[*, in_channels, height, width] to [*, out_channels, height', width']; * a batch or not."""

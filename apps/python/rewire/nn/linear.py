@@ -59,8 +59,10 @@ class SparseLinear(Sparse):
             If an edge comes twice or has an end that is not there, or values are not as many.
         """
         if not isinstance(edges, Tensor):
-            edges = torch.tensor(list(edges), dtype=torch.int64).reshape(-1, 2)
-        if edges.dim() != 2 or edges.shape[1] != 2 or edges.is_floating_point():
+            pairs = list(edges)
+            edges = torch.tensor(pairs) if pairs else torch.empty(0, 2, dtype=torch.int64)
+        whole = not (edges.is_floating_point() or edges.is_complex() or edges.dtype == torch.bool)
+        if edges.dim() != 2 or edges.shape[1] != 2 or not whole:
             raise ValueError(
                 f"SparseLinear: expected integers [edges, 2], got {edges.dtype} {list(edges.shape)}"
             )

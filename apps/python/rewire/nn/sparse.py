@@ -50,7 +50,7 @@ class Sparse(nn.Module):
     """Values [edges] by output, then input, and the five parts of their structure as buffers."""
 
     _watched = False
-    _watched_weight: Tensor | None = None
+    _watched_weights: tuple[Tensor, ...] = ()  # of each call since
 
     def _set_edges(self, structure: tuple[Tensor, ...], values: Tensor, bias: Tensor | None):
         for name, part in zip(PARTS, structure, strict=True):
@@ -86,30 +86,31 @@ class Sparse(nn.Module):
     def watch_candidates(self, on: bool):
         """Whether forward computes the dense weight, so that backward gives the gradient of all
         candidates: see `candidate_gradient`."""
-        self._watched, self._watched_weight = on, None
+        self._watched, self._watched_weights = on, ()
 
     def candidate_gradient(self) -> Tensor:
-        """Of the dense weight, edge or none, by the last backward pass of a layer that is watched.
+        """Of the dense weight, edge or none, by all calls of a layer since it is watched.
 
         Raises
         ------
         RuntimeError
             If there was none.
         """
-        weight = self._watched_weight
-        if weight is None or weight.grad is None:
+        gradients = [w.grad for w in self._watched_weights if w.grad is not None]
+        if not gradients:
             raise RuntimeError(
                 f"{type(self).__name__}: no gradient of candidates: it is there after a backward "
                 "pass in training, once watch_candidates(True) was called"
             )
-        return weight.grad
+        return sum(gradients[1:], gradients[0].clone())
 
     def _watched_dense(self) -> Tensor | None:
-        if not (self._watched and self.training and torch.is_grad_enabled()):
+        learns = self.training and self.values.requires_grad and torch.is_grad_enabled()
+        if not (self._watched and learns):
             return None
         weight = self.dense_weight()
         weight.retain_grad()
-        self._watched_weight = weight
+        self._watched_weights += (weight,)
         return weight
 
     @torch.no_grad()
