@@ -37,6 +37,19 @@ TEST(OnCuda, NanIsTheLargestMagnitude) {
   EXPECT_GT(emulation.launches(), 0);
 }
 
+TEST(OnCuda, NanStaysInABlock) {
+  const OnEmulation emulation;
+  at::Tensor input = torch::ones({2, 1, 2, 2});
+  input[1][0][0][0] = kNan;
+  const auto one = torch::ones({1});
+  const auto output =
+      std::get<0>(wired_blocks(input, torch::ones({1, 1}), {}, torch::ones({1, 1, 3, 3}), one, one,
+                               std::nullopt, std::nullopt, {1}, {0}));
+  EXPECT_GT(emulation.launches(), 0);
+  EXPECT_TRUE(output[0].isfinite().all().item<bool>());
+  EXPECT_TRUE(output[1].isnan().all().item<bool>());
+}
+
 // A build with CUDA has the kernels that are emulated. One without composes the op of LibTorch's
 // where it can, and else says so of a CUDA tensor.
 TEST(OnCuda, EveryOpHasItsKernelOrDoesWithoutOrSaysSo) {
