@@ -39,6 +39,14 @@ models::Model built(const models::WiringDescription& wiring) {
 
 Tensor images() { return torch::randn({6, 1, 3, 3}, at::make_generator<at::CPUGeneratorImpl>(2)); }
 
+std::map<std::string, Tensor> state_of(const models::Model& model) {
+  std::map<std::string, Tensor> state;
+  for (const auto& [name, tensor] : script::named_tensors(model.module)) {
+    state[name] = tensor.detach().clone();
+  }
+  return state;
+}
+
 // The same by matrices of weights [targets, sources], of the edges in use.
 Tensor expected(const models::Model& model, const Tensor& image) {
   const models::EdgeEnds ends = models::edge_ends(model.module);
@@ -143,10 +151,7 @@ TEST(Neurons, AStructureFromAFileIsChecked) {
   models::WiringDescription wiring;
   wiring.kind = "complete";
   models::Model model = built(wiring);
-  std::map<std::string, Tensor> state;
-  for (const auto& [name, tensor] : script::named_tensors(model.module)) {
-    state[name] = tensor.detach().clone();
-  }
+  const std::map<std::string, Tensor> state = state_of(model);
   EXPECT_EQ(models::load_state(model, state).describe(), "");
   for (const std::string name :
        {"neurons", "activations", "level_offsets", "row_offsets", "columns", "edges",
@@ -167,10 +172,7 @@ TEST(Neurons, AStructureOfOtherInputsIsRefused) {
   models::WiringDescription wiring;
   wiring.kind = "complete";
   models::Model model = built(wiring);
-  std::map<std::string, Tensor> state;
-  for (const auto& [name, tensor] : script::named_tensors(model.module)) {
-    state[name] = tensor.detach().clone();
-  }
+  const std::map<std::string, Tensor> state = state_of(model);
   auto renamed = state;  // an input and a hidden neuron change their numbers
   renamed["neurons"] = state.at("neurons").clone();
   renamed["neurons"][0] = 12;
