@@ -15,6 +15,13 @@ def is_pointwise(conv) -> bool:
     return conv.kernel_size == (1, 1) and conv.groups == 1 and conv.padding in ((0, 0), "valid")
 
 
+def _torch_options(conv: nn.Conv2d) -> dict:
+    """What makes a torch layer of the same shape."""
+    names = ("in_channels", "out_channels", *GEOMETRY, "padding_mode")
+    options = {name: getattr(conv, name) for name in names} | {"bias": conv.bias is not None}
+    return options | {"device": conv.weight.device, "dtype": conv.weight.dtype}
+
+
 def _pointwise(conv, operator, x: Tensor, *arguments) -> Tensor:
     """At the places that it strides to; of an image without a batch too, as in torch."""
     if x.dim() == 3:
@@ -164,17 +171,7 @@ class DNWConv2d(Wired, nn.Conv2d):
     @classmethod
     def from_dense(cls, conv: nn.Conv2d, **options) -> "DNWConv2d":
         """Of a torch layer, whose parameters become this one's; `options` as for the constructor."""
-        geometry = {name: getattr(conv, name) for name in GEOMETRY}
-        layer = cls(
-            conv.in_channels,
-            conv.out_channels,
-            **geometry,
-            bias=conv.bias is not None,
-            padding_mode=conv.padding_mode,
-            **options,
-            device=conv.weight.device,
-            dtype=conv.weight.dtype,
-        )
+        layer = cls(**_torch_options(conv), **options)
         take_parameters(layer, conv)
         return layer
 
@@ -184,16 +181,7 @@ class DNWConv2d(Wired, nn.Conv2d):
 
     def to_dense(self) -> nn.Conv2d:
         """A torch layer with the edges of now, fixed: 0 elsewhere."""
-        geometry = {name: getattr(self, name) for name in GEOMETRY}
-        conv = nn.Conv2d(
-            self.in_channels,
-            self.out_channels,
-            **geometry,
-            bias=self.bias is not None,
-            padding_mode=self.padding_mode,
-            device=self.weight.device,
-            dtype=self.weight.dtype,
-        )
+        conv = nn.Conv2d(**_torch_options(self))
         with torch.no_grad():
             conv.weight.copy_(self.used_weight())
             if self.bias is not None:
