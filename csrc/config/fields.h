@@ -279,10 +279,11 @@ void check_neurons(Visitor& v, const models::NeuronsDescription& model,
   int64_t neurons = inputs;
   for (const graph::NeuronGroup& group : model.groups) neurons += group.neurons;
   v.check(double(neurons) <= kMaxChannels, "model",
-          std::to_string(neurons) + " neurons, inputs with them: expected at most 16384");
+          std::to_string(neurons) + " neurons, inputs with them: expected at most " +
+              std::to_string(int64_t(kMaxChannels)));
   if (!graph::fault_of(model.groups, model.outputs).empty()) return;  // a Writer checks nothing
   v.check(graph::count_edges(model.groups, inputs) <= kMaxEdges, "model",
-          "more than 67108864 edges");
+          "more than " + std::to_string(int64_t(kMaxEdges)) + " edges");
   const size_t outputs = graph::outputs_of(model.groups, inputs, model.outputs).size();
   v.check(outputs == spec.classes.size(), "model",
           "expected as many outputs as there are classes, or targets, " +
