@@ -46,11 +46,23 @@ RunFolder::RunFolder(const fs::path& root) : root_(root) {
                        !fs::exists(root_ / kLock, error);
   if (foreign)
     throw ConfigError(root_.string() + ": not an experiment's folder; name another --output");
+  made_ = !fs::exists(root_, error);
   lock_ = make(root_);
   remove_temporaries();
 }
 
-RunFolder::~RunFolder() { ::close(lock_); }
+RunFolder::~RunFolder() {
+  if (made_ && checkpoints().empty()) discard();
+  ::close(lock_);
+}
+
+void RunFolder::discard() const {
+  std::error_code kept;  // where somebody else's files are left
+  fs::remove(root_ / "checkpoints", kept);
+  if (fs::exists(root_ / "checkpoints", kept)) return;
+  fs::remove(root_ / kLock, kept);
+  fs::remove(root_, kept);
+}
 
 bool RunFolder::make_again() {
   std::error_code error;
@@ -77,7 +89,8 @@ fs::path RunFolder::checkpoint(const std::string& name) const {
 
 std::vector<fs::path> RunFolder::checkpoints() const {
   std::vector<fs::path> found;
-  for (const auto& entry : fs::directory_iterator(root_ / "checkpoints")) {
+  std::error_code error;  // no such folder: there are none
+  for (const auto& entry : fs::directory_iterator(root_ / "checkpoints", error)) {
     if (entry.path().extension() == ".pt") found.push_back(entry.path());
   }
   const fs::path last = checkpoint("last");

@@ -12,6 +12,7 @@ class RunFolder {
   // dies. Removes the temporary files that a killed process left. Throws ConfigError where it holds
   // other things than an experiment's or another process has it, Error where it cannot be written.
   explicit RunFolder(const std::filesystem::path& root);
+  // Removes the folder if it was made here and holds no checkpoint: nothing was begun.
   ~RunFolder();
   RunFolder(const RunFolder&) = delete;
   RunFolder& operator=(const RunFolder&) = delete;
@@ -36,8 +37,10 @@ class RunFolder {
 
  private:
   void remove_temporaries() const;
+  void discard() const;
 
   std::filesystem::path root_;
+  bool made_ = false;  // by the constructor: there was none
   int lock_ = -1;
 };
 

@@ -157,7 +157,7 @@ def test_fine_tuning_chooses_by_weights_not_by_another_rules_mask(rewire):
 
 def test_a_start_that_is_not_there(rewire):
     rewire.train("run", start="{weights: none.pt}").refused(4, "none.pt: no such checkpoint")
-    assert not list(rewire.path("run", "checkpoints").iterdir())
+    assert not rewire.path("run").exists()
 
 
 def test_a_seed_decides_the_result(rewire, trained):

@@ -29,6 +29,20 @@ TEST_F(RunFolderTest, MakesItselfWithAllAbove) {
   EXPECT_TRUE(folder.checkpoints().empty());
 }
 
+TEST_F(RunFolderTest, LeavesNothingOfATrainingThatNeverBegan) {
+  { const RunFolder folder(root_); }
+  EXPECT_FALSE(fs::exists(root_));
+  fs::create_directories(root_);  // somebody else's, if empty
+  { const RunFolder folder(root_); }
+  EXPECT_TRUE(fs::exists(root_));
+  fs::remove_all(root_);
+  {
+    const RunFolder folder(root_);
+    touch(folder.checkpoint("init"), 0);
+  }
+  EXPECT_TRUE(fs::exists(root_ / "checkpoints" / "init.pt"));
+}
+
 TEST_F(RunFolderTest, RefusesASecondOwner) {
   {
     const RunFolder first(root_);
@@ -115,8 +129,7 @@ TEST_F(RunFolderTest, IsNotTakenFromARunThatMadeItMeanwhile) {
 }
 
 TEST_F(RunFolderTest, AFolderOfWhichOnlyTheLockIsLeftIsOurs) {
-  { const RunFolder folder(root_); }
-  fs::remove_all(root_ / "checkpoints");
+  touch(root_ / ".lock", 0);
   EXPECT_NO_THROW(const RunFolder folder(root_));
 }
 
