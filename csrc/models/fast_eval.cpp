@@ -122,6 +122,7 @@ void remove_dead(const Model& model, Model& pruned,
   for (int64_t i = 0; i < stages; ++i) cut_stage(model, pruned, i, left[i]);
 
   const Tensor& outputs = left.back().outputs;
+  scale(pruned.layers[stages + 1], outputs.numel(), model.wirings[stages - 1].outputs);  // the pool
   jit::Module linear = child(net, "linear");
   Tensor constant = norm_of_zero(child(net, "bn"));
   constant.index_fill_(0, outputs, 0);  // those stay

@@ -64,9 +64,9 @@ std::vector<LayerProfile> by_stage(const Model& model, const WiredMobileNetV1Des
                     published_stage(wiring, alive[i])});
   }
   const at::Tensor& outputs = alive.back().outputs;
-  const int64_t places = model.wirings[stages - 1].positions;
-  const Cost whole{0, places * outputs.numel()};
-  rows.push_back({"pool", whole, whole, scaled(whole, outputs)});
+  LayerProfile pool = named("pool");
+  pool.fast_eval = scaled(pool.dense, outputs);
+  rows.push_back(pool);
   LayerProfile linear = named(network.small ? "linear.graph" : "linear");
   linear.name = "linear";
   if (!network.small) linear.fast_eval = scaled(linear.dense, outputs);

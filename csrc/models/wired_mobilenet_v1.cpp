@@ -127,6 +127,7 @@ Model build_wired_mobilenet_v1(const WiredMobileNetV1Description& description,
   }
   model.module.register_module("layers", sequential(stages));
   model.module.register_module("bn", batch_norm2d(kFeatures));
+  model.layers.push_back({"pool", 0, kFeatures * side * side});  // which the published count has
   if (description.small) {
     model.module.register_module("linear",
                                  wired_classifier(description.wiring, classes, generator));

@@ -187,7 +187,8 @@ TEST(MobileNet, CountsItsWork) {
                         (512 * 2048 + 1024 * 1024) * 3 * 3;
   const int64_t depthwise =
       9 * (32 * 33 * 33 + 192 * 17 * 17 + 384 * 9 * 9 + 2816 * 5 * 5 + 1536 * 3 * 3);
-  EXPECT_EQ(models::count_macs(model), edges + depthwise + 9 * 32 * 33 * 33 + 1024 * 2);
+  EXPECT_EQ(models::count_macs(model),
+            edges + depthwise + 9 * 32 * 33 * 33 + 1024 * 3 * 3 + 1024 * 2);
 }
 
 }  // namespace
