@@ -71,7 +71,11 @@ TEST(ResNet, OfBottlenecksEvaluatesAsPublished) {
 // stride a layer earlier than here. The parameters are torchvision's, which has a bias of 1,000.
 TEST(ResNet, CountsItsWork) {
   const std::tuple<int64_t, int64_t, double> known[] = {
-      {18, 11689512, 1.81e9}, {34, 21797672, 3.66e9}, {50, 25557032, 4.09e9}};
+      {18, 11689512, 1.81e9},
+      {34, 21797672, 3.66e9},
+      {50, 25557032, 4.09e9},
+      {101, 44549160, 7.80e9},
+      {152, 60192808, 11.51e9}};
   for (const auto& [depth, parameters, macs] : known) {
     SCOPED_TRACE(depth);
     const ResNetDescription description{.depth = depth, .wiring = {.kind = "complete"}};
