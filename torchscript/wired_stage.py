@@ -19,6 +19,8 @@ def forward(self, x: Tensor) -> Tensor:
     variances.append(getattr(self.norm, "$i").running_var)
     # end
     norm = "batch"
+    if self.group != "":
+        norm = "batch:" + self.group
     mean: Optional[Tensor] = None
     variance: Optional[Tensor] = None
     if not self.training:
@@ -45,12 +47,15 @@ def forward(self, x: Tensor) -> Tensor:
         torch.is_grad_enabled(),
     )
     if self.training:
-        count = x.size(0) * x.size(2) * x.size(3)
+        images = x.size(0)
+        if self.group != "":
+            images = int(rewire.sum_over_peers(torch.tensor(images), self.group).item())
+        count = images * x.size(2) * x.size(3)
         begin = 0
         # repeat i = 0 .. norms - 1
         end = begin + getattr(self.norm, "$i").weight.size(0)
         getattr(self.norm, "$i").track(mean_of[begin:end], variance_of[begin:end], count)
         begin = end
-        count = out.size(0) * out.size(2) * out.size(3)
+        count = images * out.size(2) * out.size(3)
         # end
     return out

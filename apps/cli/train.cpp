@@ -1,4 +1,5 @@
-// rewire train CONFIG [--output DIR] [--resume auto|never|FILE]
+// rewire train CONFIG [--output DIR] [--resume auto|never|FILE]; under torchrun, one process of
+// several, of which the first speaks.
 #include <fmt/format.h>
 
 #include "command.h"
@@ -24,14 +25,20 @@ std::string outcome(const config::Experiment& experiment, const train::RunResult
 
 void train(const TrainOptions& options) {
   const config::Experiment experiment = options.common.experiment();
+  const train::Peers peers = train::Peers::join();
   defer_signals();
   const train::RunOptions run{.output = options.output.value_or("runs/" + experiment.name),
                               .data_root = options.common.data_root(),
                               .resume = options.resume,
                               .device = options.common.run_device(),
                               .stop = &stop_signal(),
-                              .watcher = watcher()};
+                              .watcher = peers.leads() ? watcher() : train::Watcher(),
+                              .peers = peers};
   const train::RunResult result = train::run(experiment, run);
+  if (!peers.leads()) {
+    if (result.stopped_by) throw ExitStatus{128 + result.stopped_by};
+    return;
+  }
   if (result.stopped_by) {
     say(fmt::format("stopped by {} and saved: {}; the same command goes on from there",
                     signal_name(result.stopped_by), result.checkpoint.string()));

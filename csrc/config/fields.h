@@ -243,6 +243,7 @@ void fields(Visitor& v, TrainingDescription& training) {
   v.required("batch_size", training.batch_size, {1, 1e6});
   v.field("test_batch_size", training.test_batch_size, {0, 1e6});
   v.field("drop_last", training.drop_last);
+  v.field("sync_batchnorm", training.sync_batchnorm);
   v.field("accumulate", training.accumulate, {1, 1e6});
   v.choice("precision", training.precision, {"float32", "bfloat16"});
   v.choice("loss", training.loss, {"cross_entropy", "mse", "l1", "huber"});

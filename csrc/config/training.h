@@ -32,6 +32,7 @@ struct TrainingDescription {
   int64_t batch_size = 0;
   int64_t test_batch_size = 0;         // 0: as batch_size
   bool drop_last = false;              // of an epoch, the images that fill no batch
+  bool sync_batchnorm = false;         // statistics of what all processes have, not of each one's
   int64_t accumulate = 1;              // batches whose gradients make a step
   std::string precision = "float32";   // of what is computed: float32, bfloat16
   std::string loss = "cross_entropy";  // or, of a table, mse, l1, huber

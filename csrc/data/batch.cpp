@@ -54,8 +54,7 @@ int64_t BatchMaker::count() const {
 
 Batch BatchMaker::begin(int64_t index) const {
   const ImageSpec& spec = dataset_.spec;
-  const int64_t first = index * options_.batch_size;
-  const int64_t size = std::min(options_.batch_size, dataset_.size() - first);
+  const int64_t size = first_of(index, options_.part + 1) - first_of(index, options_.part);
   return {at::empty({size, spec.channels, spec.size, spec.size}, at::kFloat),
           dataset_.numbers.empty() ? at::empty({size}, at::kLong)
                                    : at::empty({size, int64_t(spec.classes.size())}, at::kFloat),
@@ -63,10 +62,16 @@ Batch BatchMaker::begin(int64_t index) const {
           {}};
 }
 
+int64_t BatchMaker::first_of(int64_t index, int64_t part) const {
+  const int64_t first = index * options_.batch_size;
+  const int64_t size = std::min(options_.batch_size, dataset_.size() - first);
+  return first + size * part / options_.parts;
+}
+
 int64_t BatchMaker::pieces() const { return (options_.batch_size + kPiece - 1) / kPiece; }
 
 int64_t BatchMaker::pieces(const Batch& batch) const {
-  return (batch.labels.size(0) + kPiece - 1) / kPiece;
+  return std::max<int64_t>(1, (batch.labels.size(0) + kPiece - 1) / kPiece);
 }
 
 BatchMaker::Piece BatchMaker::fill(const Batch& batch, int64_t piece,
@@ -80,9 +85,10 @@ BatchMaker::Piece BatchMaker::fill(const Batch& batch, int64_t piece,
   float* values = batch.images.mutable_data_ptr<float>() + begin * image_size;
   int64_t* labels = batch.labels.mutable_data_ptr<int64_t>() + begin;
   Image image, scratch;
+  const int64_t first = first_of(batch.index, options_.part);
   Piece done;
   for (int64_t i = begin; i < end && !stop.stop_requested(); ++i) {
-    const int64_t sample = sample_at(batch.index * options_.batch_size + i);
+    const int64_t sample = sample_at(first + i);
     try {
       dataset_.read(sample, image);
     } catch (const DataError& error) {
@@ -100,8 +106,9 @@ void BatchMaker::fill_from_table(const Batch& batch, int64_t begin, int64_t coun
   const int64_t inputs = batch.images.size(1), targets = batch.labels.size(1);
   float* values = batch.images.mutable_data_ptr<float>() + begin * inputs;
   float* wanted = batch.labels.mutable_data_ptr<float>() + begin * targets;
+  const int64_t first = first_of(batch.index, options_.part);
   for (int64_t i = begin; i < begin + count; ++i) {
-    const int64_t sample = sample_at(batch.index * options_.batch_size + i);
+    const int64_t sample = sample_at(first + i);
     const float* const row = dataset_.numbers.data() + sample * (inputs + targets);
     values = std::copy_n(row, inputs, values);
     wanted = std::copy_n(row + inputs, targets, wanted);

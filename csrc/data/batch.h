@@ -28,6 +28,10 @@ struct BatchOptions {
   int64_t batch_size = 1;
   bool shuffle = false;    // false: the order of the data set
   bool drop_last = false;  // leave out a last batch that is smaller than batch_size
+  // Of each batch, the part that one of several processes takes: as many images as the others have,
+  // or one more.
+  int64_t part = 0;
+  int64_t parts = 1;
   bool skip_bad = false;  // leave out images that cannot be read: a batch is then smaller, or empty
   std::vector<Augmentation> augment;
   Normalization normalize;
@@ -47,7 +51,8 @@ class BatchMaker {
 
   // Batch `index`, in [0, count()), with nothing in it yet.
   Batch begin(int64_t index) const;
-  // Pieces of a full batch, and so many at most of the last one, which may be smaller.
+  // Pieces of a full batch, and so many at most of the last one, which may be smaller; at least
+  // one.
   int64_t pieces() const;
   int64_t pieces(const Batch& batch) const;
 
@@ -67,6 +72,8 @@ class BatchMaker {
  private:
   // The samples [begin, begin + count) of a batch, from a table.
   void fill_from_table(const Batch& batch, int64_t begin, int64_t count) const;
+  // Where a part of a batch begins in the epoch.
+  int64_t first_of(int64_t index, int64_t part) const;
   int64_t sample_at(int64_t place) const { return order_.empty() ? place : order_[place]; }
   // Of `sample`, as its place in the epoch has it, the normalised values.
   void put(int64_t sample, Image& image, Image& scratch, float* values) const;

@@ -74,6 +74,7 @@ jit::Module batch_norm2d(int64_t channels) {
   module.register_buffer("running_mean", at::zeros({channels}));
   module.register_buffer("running_var", at::ones({channels}));
   module.register_buffer("num_batches_tracked", at::zeros({}, at::kLong));
+  module.register_attribute("group", c10::StringType::get(), std::string());  // of processes
   script::define(module, "batch_norm2d");
   return module;
 }

@@ -68,6 +68,12 @@ void set_execution(Model& model, const std::string& execution) {
   }
 }
 
+void set_group(Model& model, const std::string& group) {
+  for (jit::Module module : model.module.modules()) {
+    if (module.hasattr("group")) module.setattr("group", group);
+  }
+}
+
 std::string faster_execution(const Model& model) {
   double edges = 0, readable = 0;
   for (const Wiring& wiring : model.wirings) {

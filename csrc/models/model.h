@@ -52,6 +52,10 @@ Model build(const Description& description, const data::ImageSpec& spec, int64_t
 // Moves the module's tensors: before an optimiser has them, whose state would stay.
 void move_to(Model& model, at::Device device);
 
+// The processes whose batches are one for the statistics of batch norms in training: a group of
+// sum_over_peers, or "", none.
+void set_group(Model& model, const std::string& group);
+
 // How the wired layers are computed: `auto`, `sparse` or `dense`, as in the ops.
 void set_execution(Model& model, const std::string& execution);
 // `sparse` or `dense`: what `auto` is for this network on its device, now.

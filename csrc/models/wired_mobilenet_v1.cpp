@@ -92,6 +92,7 @@ jit::Module wired_stage(const StageShape& shape, const WiringDescription& rule,
              graph::impossible_edges(receivers(shape), senders(shape), in, out), generator));
   module.register_attribute("execution", c10::StringType::get(), std::string("auto"));
   module.register_attribute("stride", c10::IntType::get(), shape.stride);
+  module.register_attribute("group", c10::StringType::get(), std::string());  // of processes
   add_ints(module, "ends", ends);
   add_ints(module, "targets", targets);
   script::define(module, "wired_stage", {{"norms", shape.depth}, {"inner", inner > 0 ? 1 : 0}});

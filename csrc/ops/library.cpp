@@ -88,6 +88,10 @@ TORCH_LIBRARY(rewire, m) {
       "-> (Tensor grad_input, Tensor grad_weight, Tensor grad_depthwise, Tensor grad_norm_weight, "
       "Tensor grad_norm_bias)");
 
+  // What several processes add up, for the statistics of a batch that they share: torch's own has no
+  // derivative. A group is a name, as in torch's functional collectives.
+  m.def("sum_over_peers(Tensor x, str group) -> Tensor");
+
   // A step of a solver whose derivative is one such layer and a norm, in one op so that backward
   // can be given its start alone: TorchScript cannot compute anew what it did not keep. The control
   // of steps is the caller's. The middle is an output for the last step of a solution, which reads

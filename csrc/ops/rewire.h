@@ -158,7 +158,8 @@ at::Tensor edge_matrix(const at::Tensor& values, const at::Tensor& row_offsets,
 // own = ends.back() <= columns; structure: of the weight, or none where every candidate is in use;
 // depthwise [own, 1, 3, 3]; norm_weight, norm_bias [own]:
 //   norm_c(x) = norm_weight_c (x - mean_c) / sqrt(variance_c + eps) + norm_bias_c
-// norm: `instance`, the statistics of each image; `batch`, of all; `given`, the arguments mean and
+// norm: `instance`, the statistics of each image; `batch`, of all; `batch:<group>`, of all that the
+// processes of a group have, as in sum_over_peers, on the CPU; `given`, the arguments mean and
 // variance [own]. Variances are divided by the count; statistics of no numbers are NaN.
 // An entry_stride of 1 and more begins with an entry, a block whose own channels e are all of the
 // input, at least one. Then, with own = input's channels + ends.back() and the parameters and
@@ -183,6 +184,14 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> wired_blocks(
     double eps = 1e-5, std::string_view gradient = "all", std::string_view execution = "auto",
     const std::optional<at::Tensor>& gradient_rates = std::nullopt, int64_t entry_stride = 0,
     bool keep_state = true);
+
+// The sum of x over the processes of a group, in each of them.
+//   out = sum over processes p of x_p
+// x floating or int64, of one shape and dtype everywhere; group: the name of a process group of
+// torch.distributed. All processes of the group call it as often, and backward too. Gradient:
+// grad_x = sum over processes of grad_out, that of the sum of all processes' losses. Throws
+// c10::Error where there is no such group, and what the group throws where a process is gone.
+at::Tensor sum_over_peers(const at::Tensor& x, std::string_view group);
 
 // A step of Dormand and Prince's pair of orders 5 and 4 for dx/dt = f(x), where
 //   z_c = depthwise_c (3x3, padding 1) of max(x_c, 0)

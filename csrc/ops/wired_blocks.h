@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <tuple>
 #include <vector>
@@ -68,6 +69,7 @@ struct BlocksCall {
   std::vector<Block> blocks;           // one at least
   int64_t entry_stride = 0;            // 0, or the first block is an entry: it reads the input
   Statistics statistics = Statistics::kInstance;
+  std::string group;  // of processes whose images are one batch with those here; empty: none
   double eps = 0;
   Execution execution = Execution::kSparse;
   // [channels]: of the gradient of candidates that are not in use; none: all of it
@@ -148,7 +150,8 @@ struct BlocksGradients {
   at::Tensor norm_bias;
 };
 
-// Shapes of the statistics that a call takes, and of its results where there is no image or place.
+// Shapes of the statistics that a call takes, and of its results where there is no image or place;
+// of a group of processes, what the others' images make of the statistics.
 std::vector<int64_t> moments_of(const BlocksCall& call, int64_t batch);
 BlocksOutput empty_output(const BlocksCall& call, const at::Tensor& input);
 BlocksGradients zero_gradients(const BlocksCall& call, const at::Tensor& input,

@@ -8,6 +8,7 @@
 #include <memory>
 #include <utility>
 
+#include "ops/sum_over_peers.h"
 #include "ops/wired_blocks_steps.h"
 
 namespace rewire::ops {
@@ -237,26 +238,42 @@ class Backward {
           {share.taps.data() + begin * kernels::kTaps, share.of_shift.data() + begin,
            share.of_scaled.data() + begin});
       if (!own_sums) return;
-      take_sums(block, image, T(maps(share, index).places), share);
+      add_norm_gradient(block, image, share);
+      set_coefficients(block, image, T(maps(share, index).places), share);
       to_source(slot, index, image, column, share.by);
     });
     add_weight_gradient(index, grad, z, share);
   }
 
-  // From the sums over an image, or the batch, to the gradients of the norm's weights and the
-  // coefficients of its input's.
+  // Where an image's statistics begin.
+  int64_t statistics_at(int64_t image) const {
+    return call_.statistics == Statistics::kInstance ? image * call_.parameters() : 0;
+  }
+  T inverse_deviation(int64_t place) const {
+    return 1 / std::sqrt(variance_[place] + T(call_.eps));
+  }
+
+  // From the sums over an image, or the batch, to the gradients of the norm's weights.
+  void add_norm_gradient(const Block& block, int64_t image, Share<T>& share) {
+    const int64_t at = statistics_at(image);
+    for (int64_t c = block.parameter; c < block.parameter + block.size; ++c) {
+      share.norm_weight[c] += share.of_scaled[c] * inverse_deviation(at + c);
+      share.norm_bias[c] += share.of_shift[c];
+    }
+  }
+
+  // From the same sums, over `count` places, to the coefficients of the gradient of the norm's
+  // input.
   //   a = g xhat + b, xhat = (x - mean) / sqrt(variance + eps):
   //   dx = g / sqrt(variance + eps) (da - sum(da) / count - xhat sum(da xhat) / count)
   // Given statistics do not depend on x: no sums then.
-  void take_sums(const Block& block, int64_t image, T count, Share<T>& share) {
-    const int64_t at = call_.statistics == Statistics::kInstance ? image * call_.parameters() : 0;
+  void set_coefficients(const Block& block, int64_t image, T count, Share<T>& share) {
+    const int64_t at = statistics_at(image);
     const T* weight = call_.norm_weight.template const_data_ptr<T>();
     const bool given = call_.statistics == Statistics::kGiven;
     for (int64_t c = block.parameter; c < block.parameter + block.size; ++c) {
-      const T inverse = 1 / std::sqrt(variance_[at + c] + T(call_.eps));
+      const T inverse = inverse_deviation(at + c);
       const T scale = weight[c] * inverse;
-      share.norm_weight[c] += share.of_scaled[c] * inverse;
-      share.norm_bias[c] += share.of_shift[c];
       share.by[c] = {.of_grad = scale,
                      .of_x = given ? T{0} : -scale * inverse * inverse * share.of_scaled[c] / count,
                      .mean = mean_[at + c],
@@ -264,7 +281,7 @@ class Backward {
     }
   }
 
-  // The sums of all threads, in the first share.
+  // The sums of all threads, in the first share; then those of all processes whose batches are one.
   void add_up_batch(int64_t index) {
     const Block& block = call_.blocks[index];
     Share<T>& sum = shares_.front();
@@ -274,7 +291,20 @@ class Backward {
         sum.of_shift[c] += shares_[i].of_shift[c];
       }
     }
-    take_sums(block, 0, T(layout_.batch * maps(sum, index).places), sum);
+    add_norm_gradient(block, 0, sum);
+    int64_t batch = layout_.batch;
+    if (!call_.group.empty()) {
+      T *scaled = sum.of_scaled.data() + block.parameter,
+        *shift = sum.of_shift.data() + block.parameter;
+      std::vector<double> joint(scaled, scaled + block.size);
+      joint.insert(joint.end(), shift, shift + block.size);
+      joint.push_back(double(batch));
+      sum_over_peers(joint, call_.group);
+      std::copy_n(joint.begin(), block.size, scaled);
+      std::copy_n(joint.begin() + block.size, block.size, shift);
+      batch = int64_t(joint.back());
+    }
+    set_coefficients(block, 0, T(batch * maps(sum, index).places), sum);
   }
 
   // To the gradient of what the block read: added to that of the state, or that of the input.

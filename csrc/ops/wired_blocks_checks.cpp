@@ -12,12 +12,15 @@
 #include "ops/check.h"
 #include "ops/pointwise.h"
 #include "ops/structure.h"
+#include "ops/sum_over_peers.h"
 #include "ops/wired_blocks.h"
 
 namespace rewire::ops {
 namespace {
 
 using at::Tensor;
+
+constexpr std::string_view kBatchOf = "batch:";  // and the name of a group
 
 void check_blocks(const char* op, const Tensor& weight, at::IntArrayRef ends,
                   at::IntArrayRef targets, bool has_entry) {
@@ -64,8 +67,10 @@ void check_common(const char* op, const BlocksArguments& a, const Tensor& input)
   check_shape(op, "depthwise", a.depthwise, {count, 1, 3, 3}, a.weight);
   check_shape(op, "norm_weight", a.norm_weight, {count}, a.weight);
   check_shape(op, "norm_bias", a.norm_bias, {count}, a.weight);
-  TORCH_CHECK(a.norm == "instance" || a.norm == "batch" || a.norm == "given", op,
-              ": expected norm `instance`, `batch` or `given`, got `", a.norm, "`");
+  const bool of_group = a.norm.starts_with(kBatchOf) && a.norm.size() > kBatchOf.size();
+  TORCH_CHECK(a.norm == "instance" || a.norm == "batch" || a.norm == "given" || of_group, op,
+              ": expected norm `instance`, `batch`, `batch:<group>` or `given`, got `", a.norm,
+              "`");
   check_gradient(op, a.gradient, a.gradient_rates, a.weight);
   check_execution(op, a.execution);
   TORCH_CHECK(a.entry_stride > 0 || a.weight.sym_size(0) >= in_channels, op,
@@ -144,19 +149,21 @@ Tensor BlocksCall::used() const {
 }
 
 BlocksCall call_of(const BlocksArguments& a, int64_t in_channels) {
-  BlocksCall call{.weight = summable(a.weight).flatten(1).detach(),
-                  .structure = std::nullopt,
-                  .depthwise = summable(a.depthwise).flatten(1),
-                  .norm_weight = summable(a.norm_weight),
-                  .norm_bias = summable(a.norm_bias),
-                  .blocks = {},
-                  .entry_stride = a.entry_stride,
-                  .statistics = a.norm == "instance" ? Statistics::kInstance
-                                : a.norm == "batch"  ? Statistics::kBatch
-                                                     : Statistics::kGiven,
-                  .eps = a.eps,
-                  .execution = Execution::kDense,
-                  .gradient_rates = std::nullopt};
+  BlocksCall call{
+      .weight = summable(a.weight).flatten(1).detach(),
+      .structure = std::nullopt,
+      .depthwise = summable(a.depthwise).flatten(1),
+      .norm_weight = summable(a.norm_weight),
+      .norm_bias = summable(a.norm_bias),
+      .blocks = {},
+      .entry_stride = a.entry_stride,
+      .statistics = a.norm == "instance" ? Statistics::kInstance
+                    : a.norm == "given"  ? Statistics::kGiven
+                                         : Statistics::kBatch,
+      .group = std::string(a.norm.starts_with(kBatchOf) ? a.norm.substr(kBatchOf.size()) : ""),
+      .eps = a.eps,
+      .execution = Execution::kDense,
+      .gradient_rates = std::nullopt};
   const int64_t unread = call.weight.size(1) - call.parameters();
   const int64_t entry = a.entry_stride > 0 ? in_channels : 0;
   if (a.entry_stride > 0) call.blocks.push_back({.size = entry, .column = unread});
@@ -189,14 +196,31 @@ BlocksOutput empty_output(const BlocksCall& call, const Tensor& input) {
       std::numeric_limits<double>::quiet_NaN();  // of nothing, as torch has it
   const StateLayout layout(call, input);
   const auto options = call.weight.options();
-  const auto moments = at::full(moments_of(call, layout.batch), kNoMean, options);
-  return {at::empty({layout.batch, call.outputs(), layout.height, layout.width}, options), moments,
-          moments.clone(),
-          at::zeros({layout.chunks, call.kept_channels(), layout.stride}, options)};
+  const Tensor mean = at::full(moments_of(call, layout.batch), kNoMean, options);
+  const Tensor variance = mean.clone();
+  if (!call.group.empty()) {
+    const double places = double(layout.places());
+    for (const Block& block : call.blocks) {
+      std::vector<double> sums(block.size + 1), offs(block.size);
+      sum_over_peers(sums, call.group);
+      sum_over_peers(offs, call.group);
+      for (int64_t c = 0; c < block.size; ++c) {
+        mean[block.parameter + c] = sums[c] / sums.back();
+        variance[block.parameter + c] = offs[c] / (sums.back() * places);
+      }
+    }
+  }
+  return {at::empty({layout.batch, call.outputs(), layout.height, layout.width}, options), mean,
+          variance, at::zeros({layout.chunks, call.kept_channels(), layout.stride}, options)};
 }
 
 BlocksGradients zero_gradients(const BlocksCall& call, const Tensor& input,
                                const Tensor& grad_output) {
+  for (auto block = call.blocks.rbegin(); !call.group.empty() && block != call.blocks.rend();
+       ++block) {
+    std::vector<double> none(2 * block->size + 1);
+    sum_over_peers(none, call.group);
+  }
   return {at::zeros(input.sizes(), grad_output.options()), at::zeros_like(call.weight),
           at::zeros_like(call.depthwise), at::zeros_like(call.norm_weight),
           at::zeros_like(call.norm_bias)};

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "ops/sum_over_peers.h"
 #include "ops/wired_blocks_steps.h"
 
 namespace rewire::ops {
@@ -160,19 +161,24 @@ class Forward {
                                 means.data() + first, squares.data() + first);
       }
     });
-    const double batch = layout_.batch;
     const double places = maps(workspaces_.front(), index).places;
+    std::vector<double> sums(size + 1), offs(size);
     for (int64_t c = 0; c < size; ++c) {
-      double mean = 0, sum = 0;
-      for (int64_t i = 0; i < layout_.batch; ++i) mean += means[i * size + c];
-      mean /= batch;
+      for (int64_t i = 0; i < layout_.batch; ++i) sums[c] += means[i * size + c];
+    }
+    sums[size] = double(layout_.batch);
+    sum_over_peers(sums, call_.group);
+    const double batch = sums[size];
+    for (int64_t c = 0; c < size; ++c) {
+      const double mean = sums[c] / batch;
+      mean_[begin + c] = T(mean);
       for (int64_t i = 0; i < layout_.batch; ++i) {
         const double off = means[i * size + c] - mean;
-        sum += squares[i * size + c] + places * off * off;
+        offs[c] += squares[i * size + c] + places * off * off;
       }
-      mean_[begin + c] = T(mean);
-      variance_[begin + c] = T(sum / (batch * places));
     }
+    sum_over_peers(offs, call_.group);
+    for (int64_t c = 0; c < size; ++c) variance_[begin + c] = T(offs[c] / (batch * places));
   }
 
   // Adds what a block sends to the state, the last one to the output. An entry is the first to.

@@ -12,7 +12,7 @@ namespace rewire::train {
 
 Sums evaluate(models::Model& model, const data::Dataset& dataset,
               const config::Experiment& experiment, const std::atomic<int>* stop,
-              const Watcher& watcher) {
+              const Watcher& watcher, const Peers& peers) {
   const torch::InferenceMode guard;
   const auto start = std::chrono::steady_clock::now();
   const config::TrainingDescription& training = experiment.training;
@@ -20,6 +20,8 @@ Sums evaluate(models::Model& model, const data::Dataset& dataset,
   options.batch_size = training.test_batch_size ? training.test_batch_size : training.batch_size;
   options.normalize = experiment.data.normalize;
   options.workers = experiment.data.workers;
+  options.part = peers.rank();
+  options.parts = peers.count();
   options.skip_bad = experiment.data.on_bad_image == "skip";
   data::Loader loader(dataset, options);
   Sums sums(training.topk, experiment.data.within);
@@ -45,7 +47,7 @@ Sums evaluate(models::Model& model, const data::Dataset& dataset,
                                     double(loader.num_batches() - batch->index - 1)});
     }
   }
-  if (!stop || !stop->load()) refuse_all_skipped(sums);
+  if (peers.alone() && (!stop || !stop->load())) refuse_all_skipped(sums);
   return sums;
 }
 

@@ -57,7 +57,8 @@ at::Generator gpu_generator(const RunState& state) {
   return at::globalContext().defaultGenerator(state.model.device);
 }
 
-// All that a checkpoint of `state` holds.
+}  // namespace
+
 TensorMap tensors_of(const config::Experiment& experiment, const RunState& state) {
   TensorMap tensors;
   tensors["config"] = text_tensor(config::to_yaml(experiment));
@@ -89,6 +90,8 @@ TensorMap tensors_of(const config::Experiment& experiment, const RunState& state
   for (auto& [name, tensor] : tensors) tensor = tensor.cpu();
   return tensors;
 }
+
+namespace {
 
 void refuse_not_finite(const TensorMap& tensors, const std::string& where) {
   for (const auto& [name, tensor] : tensors) {

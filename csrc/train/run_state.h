@@ -45,8 +45,10 @@ std::string place_of(const RunState& state);
 //   progress.{epoch,step_in_epoch,sums,best,last,seconds}, edges_before.<layer>; where images may
 //   be skipped, progress.skipped; and, between the batches that make one step of the optimiser,
 //   progress.gradients, how many there are of gradient.<parameter>
-// Throws NumberError where a parameter, a buffer or the optimiser's state is not finite: what is
-// broken never replaces a checkpoint that is not.
+TensorMap tensors_of(const config::Experiment& experiment, const RunState& state);
+
+// Writes one. Throws NumberError where a parameter, a buffer or the optimiser's state is not
+// finite: what is broken never replaces a checkpoint that is not.
 void save_checkpoint(const std::filesystem::path& path, const config::Experiment& experiment,
                      const RunState& state);
 

@@ -37,16 +37,23 @@ double rate_of(int64_t batch, const config::Experiment& experiment, const Extent
 }
 
 void learn_from(const data::Batch& batch, const config::Experiment& experiment,
-                const data::ImageSpec& spec, const Extent& extent, RunState& state) {
+                const data::ImageSpec& spec, const Extent& extent, GradientMean& gradients,
+                RunState& state) {
+  const Peers& peers = gradients.peers();
   const int64_t accumulate = experiment.training.accumulate;
   const int64_t first = state.batch_in_epoch / accumulate * accumulate;
   const int64_t last = std::min(first + accumulate, extent.batches) - 1;
   if (state.batch_in_epoch == first) state.optimizer.zero_grad();
-  if (batch.labels.size(0) > 0) {
+  const int64_t own = batch.labels.size(0), all = peers.sum(own);
+  if (all > 0) {
     const Forward answer = answer_to(batch, experiment, spec, state);
-    const at::Tensor loss = first == last ? answer.loss : answer.loss / double(last - first + 1);
-    loss.backward();
-    state.sums.add(answer.value, answer.logits.detach(), batch.labels);
+    // A mean over processes is one over images where each loss has the weight of its images.
+    const double parts =
+        double(last - first + 1) * double(all) / (double(own) * double(peers.count()));
+    gradients.begin();
+    (parts == 1 ? answer.loss : answer.loss / parts).backward();
+    gradients.finish();
+    if (own > 0) state.sums.add(answer.value, answer.logits.detach(), batch.labels);
   }
   if (state.batch_in_epoch == last) {
     state.optimizer.set_learning_rate(rate_of(last, experiment, extent, state.epoch));

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 #include <optional>
+#include <utility>
 
 #include "data/file.h"
 #include "data/loader.h"
@@ -49,8 +50,16 @@ models::Model fresh_model(const config::Experiment& experiment, const data::Imag
   return model;
 }
 
-std::string name_of(at::Device device) {
-  return device.is_cpu() ? fmt::format("{} compute threads", at::get_num_threads()) : device.str();
+std::string name_of(at::Device device, int64_t processes) {
+  const std::string name =
+      device.is_cpu() ? fmt::format("{} compute threads", at::get_num_threads()) : device.str();
+  return processes == 1 ? name : fmt::format("{} processes of {}", processes, name);
+}
+
+std::vector<at::Tensor> parameters_of(const models::Model& model) {
+  std::vector<at::Tensor> parameters;
+  for (const at::Tensor& parameter : model.module.parameters()) parameters.push_back(parameter);
+  return parameters;
 }
 
 class Training {
@@ -58,25 +67,35 @@ class Training {
   Training(const config::Experiment& experiment, const RunOptions& options)
       : experiment_(experiment),
         options_(options),
+        peers_(options.peers),
         train_set_(training_images(experiment, options.data_root)),
         test_set_(data::open(experiment.data, options.data_root, data::Split::test)),
         state_(experiment, fresh_model(experiment, train_set_.spec, options.device)),
-        folder_(options.output) {
+        gradients_(peers_, parameters_of(state_.model)) {
     at::manual_seed(uint64_t(experiment.seed));
-    start_or_resume();
+    if (peers_.leads()) {
+      folder_.emplace(options.output);
+      start_or_resume();
+      journal_.emplace(*folder_, state_);
+    }
+    if (!peers_.alone()) begin_together();
     edges_start_ = edges_at_start();
-    journal_.emplace(folder_, state_);
   }
 
   RunResult run() {
-    announce();
+    if (peers_.leads()) announce();
     while (state_.epoch < experiment_.training.epochs && !stopped()) one_epoch();
     if (stopped()) save("last");
     return result();
   }
 
  private:
-  bool stopped() const { return options_.stop && options_.stop->load() != 0; }
+  // The signal that any process got: each is asked at the same places.
+  bool stopped() {
+    if (stopped_by_ == 0)
+      stopped_by_ = int(peers_.largest(options_.stop ? options_.stop->load() : 0));
+    return stopped_by_ != 0;
+  }
   void log(const std::string& line) const {
     if (options_.watcher.log) options_.watcher.log(line);
   }
@@ -86,7 +105,7 @@ class Training {
       return go_on_from(options_.resume, read_tensors(options_.resume), /*rewind=*/true);
     }
     const auto candidates =
-        options_.resume == "auto" ? folder_.checkpoints() : std::vector<fs::path>();
+        options_.resume == "auto" ? folder_->checkpoints() : std::vector<fs::path>();
     for (const fs::path& candidate : candidates) {
       if (const auto tensors = readable(candidate)) return go_on_from(candidate, *tensors, false);
     }
@@ -102,8 +121,35 @@ class Training {
     }
     set_execution(experiment_.execution == "auto" ? models::faster_execution(state_.model)
                                                   : experiment_.execution);
-    folder_.clear();
-    save_checkpoint(folder_.checkpoint("init"), experiment_, state_);
+    folder_->clear();
+    save_checkpoint(folder_->checkpoint("init"), experiment_, state_);
+  }
+
+  // All go on from where the leader stands, which has what was counted before.
+  void begin_together() {
+    if (!options_.device.is_cpu()) {
+      throw ConfigError("--device " + options_.device.str() +
+                        ": several processes train on the CPU");
+    }
+    const std::string leader = "what rank 0 begins with";
+    const TensorMap tensors =
+        peers_.hand_out(peers_.leads() ? tensors_of(experiment_, state_) : TensorMap());
+    if (experiment_.training.sync_batchnorm) models::set_group(state_.model, peers_.group());
+    if (peers_.leads()) return;
+    set_execution(experiment_of(tensors, leader).execution);
+    restore(leader, tensors, experiment_, state_);
+    state_.sums = fresh_sums();
+  }
+
+  Sums fresh_sums() const { return Sums(experiment_.training.topk, experiment_.data.within); }
+
+  // Of all processes; the time is one's own.
+  Sums joint(const Sums& own) const {
+    Sums all = fresh_sums();
+    all.load(peers_.sum(own.tensor()));
+    all.skipped = peers_.sum(own.skipped);
+    all.seconds = own.seconds;
+    return all;
   }
 
   bool chooses_by_weights() const {
@@ -146,8 +192,8 @@ class Training {
       throw CheckpointError(file.string() + ": its place lies beyond the end of an epoch");
     }
     if (rewind) {
-      if (folder_.drop_checkpoints_after(state_.epoch)) state_.best = {};
-      save("last");
+      if (folder_->drop_checkpoints_after(state_.epoch)) state_.best = {};
+      write("last");
     }
     if (state_.epoch >= experiment_.training.epochs) {
       return note(fmt::format(
@@ -161,14 +207,14 @@ class Training {
   void note(const std::string& line) { notes_.push_back(line); }
 
   void announce() {
-    data::write_atomically(folder_.config(), config::to_yaml(experiment_));
+    data::write_atomically(folder_->config(), config::to_yaml(experiment_));
     const models::EdgeCount edges = models::count_edges(state_.model);
     log(
         fmt::format("{}: {} training images, {} test images, {} parameters, {} edges of which {} "
                     "are in use, {}, in {}",
                     experiment_.name, train_set_.size(), test_set_.size(),
                     models::count_parameters(state_.model), edges.kept, edges.in_use,
-                    name_of(options_.device), folder_.root().string()));
+                    name_of(options_.device, peers_.count()), folder_->root().string()));
     for (const std::string& line : notes_) log(line);
   }
 
@@ -183,6 +229,8 @@ class Training {
     options.normalize = experiment_.data.normalize;
     options.workers = experiment_.data.workers;
     options.first_batch = state_.batch_in_epoch;
+    options.part = peers_.rank();
+    options.parts = peers_.count();
     options.skip_bad = experiment_.data.on_bad_image == "skip";
     return options;
   }
@@ -201,18 +249,29 @@ class Training {
       const int64_t every = experiment_.training.save_every;
       if (every && state_.batch_in_epoch % every == 0) save("last");
     }
-    refuse_all_skipped(state_.sums);
-    const Sums test = evaluate(state_.model, test_set_, experiment_, options_.stop,
-                               {.log = options_.watcher.log, .step = {}});
+    const Sums trained = joint(state_.sums);
+    refuse_all_skipped(trained);
+    const Sums test = tested();
     if (stopped()) return;
+    refuse_all_skipped(test);
+    state_.sums = trained;
     end_epoch(test, rate_of(loader.num_batches() - 1, experiment_, extent(loader.num_batches()),
                             state_.epoch));
   }
 
+  // On the test set, with the running statistics of the leader.
+  Sums tested() {
+    std::vector<at::Tensor> buffers;
+    for (const at::Tensor& buffer : state_.model.module.buffers()) buffers.push_back(buffer);
+    peers_.hand_out(buffers);
+    return joint(evaluate(state_.model, test_set_, experiment_, options_.stop,
+                          {.log = options_.watcher.log, .step = {}}, peers_));
+  }
+
   void step(const data::Batch& batch, int64_t batches) {
     const auto start = Clock::now();
-    learn_from(batch, experiment_, train_set_.spec, extent(batches), state_);
-    images_ += batch.labels.size(0);
+    learn_from(batch, experiment_, train_set_.spec, extent(batches), gradients_, state_);
+    images_ += batch.labels.size(0) * peers_.count();
     images_seconds_ += seconds_since(start);
   }
 
@@ -227,10 +286,10 @@ class Training {
 
   // Where somebody has removed the folder, training goes on in a new one. Returns whether so.
   bool keep_folder() {
-    if (!folder_.make_again()) return false;
-    data::write_atomically(folder_.config(), config::to_yaml(experiment_));
-    journal_.emplace(folder_, state_);
-    log(fmt::format("{}: was removed, and is made again", folder_.root().string()));
+    if (!folder_->make_again()) return false;
+    data::write_atomically(folder_->config(), config::to_yaml(experiment_));
+    journal_.emplace(*folder_, state_);
+    log(fmt::format("{}: was removed, and is made again", folder_->root().string()));
     return true;
   }
 
@@ -257,11 +316,7 @@ class Training {
     }
   }
 
-  // `rate`: the learning rate of the epoch's last step.
-  void end_epoch(const Sums& test, double rate) {
-    const bool best = test.top(0) > state_.best.top1;
-    in_folder([&] { journal_->epoch(state_, test, rate); });
-    draw();
+  void log_epoch(const Sums& test) const {
     log(
         fmt::format("epoch {}/{}: train loss {:.4f} top1 {:.2f} %, test loss {:.4f} top1 {:.2f} %, "
                     "{} edges changed, {:.0f} images/s{}",
@@ -269,12 +324,22 @@ class Training {
                     state_.sums.top(0), test.loss(), test.top(0), journal_->edges_changed(),
                     double(state_.sums.images()) / state_.sums.seconds,
                     skipped_text(state_.sums.skipped, test.skipped)));
+  }
+
+  // `rate`: the learning rate of the epoch's last step.
+  void end_epoch(const Sums& test, double rate) {
+    const bool best = test.top(0) > state_.best.top1;
+    if (peers_.leads()) {
+      in_folder([&] { journal_->epoch(state_, test, rate); });
+      draw();
+      log_epoch(test);
+    }
     state_.seconds += state_.sums.seconds + test.seconds;
     state_.last = {test.top(0), test.loss()};
     if (best) state_.best = {test.top(0), state_.epoch};
     ++state_.epoch;
     state_.batch_in_epoch = 0;
-    state_.sums = Sums(experiment_.training.topk, experiment_.data.within);
+    state_.sums = fresh_sums();
     const int64_t keep = experiment_.training.keep_every;
     if (keep && state_.epoch % keep == 0) save(fmt::format("epoch_{}", state_.epoch - 1));
     if (best) save("best");
@@ -283,9 +348,10 @@ class Training {
 
   void report(const data::Batch& batch, int64_t batches) const {
     if (!options_.watcher.step || state_.sums.images() == 0) return;
-    const double rate = double(state_.sums.images()) / state_.sums.seconds;
+    const double images = double(state_.sums.images()) * double(peers_.count());
+    const double rate = images / state_.sums.seconds;
     const int64_t of_all = (experiment_.training.epochs - state_.epoch) * images_of(batches);
-    const double images_left = double(of_all - state_.sums.images());
+    const double images_left = std::max(0.0, double(of_all) - images);
     options_.watcher.step({.training = true,
                            .epoch = state_.epoch,
                            .epochs = experiment_.training.epochs,
@@ -297,15 +363,22 @@ class Training {
                            .seconds_left = images_left / rate});
   }
 
+  void write(const std::string& name) {
+    in_folder([&] { save_checkpoint(folder_->checkpoint(name), experiment_, state_); });
+  }
+
+  // With what all processes have counted.
   void save(const std::string& name) {
-    in_folder([&] { save_checkpoint(folder_.checkpoint(name), experiment_, state_); });
+    Sums own = std::exchange(state_.sums, joint(state_.sums));
+    if (peers_.leads()) write(name);
+    state_.sums = std::move(own);
   }
 
   RunResult result() {
     RunResult result;
     // Nothing was trained here: what the fresh network does, or one that was imported whole.
     if (state_.last.top1 < 0 && !stopped()) {
-      const Sums test = evaluate(state_.model, test_set_, experiment_);
+      const Sums test = tested();
       state_.last = {test.top(0), test.loss()};
       save("last");
     }
@@ -321,21 +394,24 @@ class Training {
       result.edges_moved += now.logical_and(edges_start_[i].logical_not()).sum().item<int64_t>();
     }
     result.parameters = models::count_parameters(state_.model);
-    result.checkpoint = folder_.checkpoint("last");
-    result.stopped_by = stopped() ? options_.stop->load() : 0;
+    if (folder_) result.checkpoint = folder_->checkpoint("last");
+    result.stopped_by = stopped_by_;
     return result;
   }
 
   config::Experiment experiment_;
   const RunOptions& options_;
+  const Peers& peers_;
   const data::Dataset train_set_;
   const data::Dataset test_set_;
   RunState state_;
-  RunFolder folder_;                      // made when the experiment is known to be sound
+  GradientMean gradients_;
+  std::optional<RunFolder> folder_;       // made when the experiment is known to be sound
   bool resumed_ = false, named_ = false;  // by --resume FILE
   std::vector<at::Tensor> edges_start_;
   std::optional<Journal> journal_;
   std::vector<std::string> notes_;
+  int stopped_by_ = 0;
   int64_t images_ = 0;
   double images_seconds_ = 0;
 };

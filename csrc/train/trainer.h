@@ -10,6 +10,7 @@
 #include "data/dataset.h"
 #include "models/model.h"
 #include "train/metrics.h"
+#include "train/peers.h"
 
 namespace rewire::train {
 
@@ -40,6 +41,7 @@ struct RunOptions {
   // Set to a signal's number to stop: the step in work is finished, a checkpoint written.
   const std::atomic<int>* stop = nullptr;
   Watcher watcher;
+  Peers peers = {};  // that train too, each in its own process
 };
 
 struct RunResult {
@@ -57,16 +59,19 @@ struct RunResult {
 };
 
 // Trains `experiment` in options.output, going on from a checkpoint there where options.resume says
-// so. On the CPU, the same experiment gives the same bits at equal threads, however often it was
-// interrupted and whatever data.workers is. Throws ConfigError, DataError, CheckpointError and
-// NumberError (a loss, a weight or an input that is not finite; the last checkpoint is kept).
+// so. With peers each batch is shared out: what is learned is, to rounding, what one process would
+// learn with training.sync_batchnorm, and else where no norm takes its statistics of the batch. The
+// leader alone has the folder, and watchers. On the CPU, the same experiment gives the same bits at
+// equal threads, however often it was interrupted and whatever data.workers is. Throws ConfigError,
+// DataError, CheckpointError and NumberError (a loss, a weight or an input that is not finite; the
+// last checkpoint is kept).
 RunResult run(const config::Experiment& experiment, const RunOptions& options);
 
 // Loss and accuracy of `model` on a data set, in evaluation mode, without gradients. `stop` as in
-// RunOptions; a stopped pass gives the sums so far. Throws DataError where an image cannot be read
-// or, if such are skipped, none can.
+// RunOptions; a stopped pass gives the sums so far. With peers, those of this process's part.
+// Throws DataError where an image cannot be read or, if such are skipped, none can.
 Sums evaluate(models::Model& model, const data::Dataset& dataset,
               const config::Experiment& experiment, const std::atomic<int>* stop = nullptr,
-              const Watcher& watcher = {});
+              const Watcher& watcher = {}, const Peers& peers = {});
 
 }  // namespace rewire::train

@@ -46,6 +46,7 @@ training:
   batch_size: 64
   test_batch_size: 0
   drop_last: false
+  sync_batchnorm: false
   accumulate: 1
   precision: float32
   loss: cross_entropy

@@ -325,7 +325,8 @@ TEST(EveryOp, HasARow) {
   // The state that these take only their forward can make: its row has their gradients; so has that
   // of a step, which computes its own anew.
   std::set<std::string> rows = {"rewire::wired_blocks_backward", "rewire::neuron_graph_backward",
-                                "rewire::wired_ode_step_backward"};
+                                "rewire::wired_ode_step_backward",
+                                "rewire::sum_over_peers"};  // of processes: test_sum_over_peers.py
   for (const Op& op : every_op()) rows.insert("rewire::" + op.name);
   for (const auto& name : c10::Dispatcher::singleton().getAllOpNames()) {
     if (name.name.starts_with("rewire::")) {

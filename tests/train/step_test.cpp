@@ -62,6 +62,8 @@ TEST(Step, TakesTheMeanGradientOfItsBatches) {
   const config::Experiment two = experiment("2");
   RunState state(two, models::build(two.model, kDigits, 0));
   models::Model by_hand = models::build(two.model, kDigits, 0);
+  const Peers none;
+  GradientMean alone(none, {});
   const Extent extent{.epochs = 4, .batches = 5, .images = 10, .batch_size = 2};
   const auto data = batches(5);
   for (size_t first : {0, 2, 4}) {
@@ -76,7 +78,7 @@ TEST(Step, TakesTheMeanGradientOfItsBatches) {
         sum = sum.defined() ? sum + own : own;
       }
       const auto before = parameters(state);
-      learn_from(data[i], two, kDigits, extent, state);
+      learn_from(data[i], two, kDigits, extent, alone, state);
       EXPECT_EQ(state.batch_in_epoch, int64_t(i) + 1);
       const bool moved = !at::equal(parameters(state).at("fc.bias"), before.at("fc.bias"));
       EXPECT_EQ(moved, i == last);
@@ -111,8 +113,10 @@ TEST(Step, CountsMixedImagesByTheirOwnLabels) {
   const Mixture mixture = draw_mixture(0, 0, 0, 2, 1);
   const Mixed mixed = mix(batch, mixture, 10);
   models::Model same = models::build(mixing.model, kDigits, 0);
+  const Peers none;
+  GradientMean alone(none, {});
   const Forward answer = forward(same, mixed.images, mixed.targets, {}, "here");
-  learn_from(batch, mixing, kDigits, extent, state);
+  learn_from(batch, mixing, kDigits, extent, alone, state);
   EXPECT_EQ(state.sums.loss(), answer.value);
   Sums own(mixing.training.topk);
   own.add(answer.value, answer.logits.detach(), batch.labels);

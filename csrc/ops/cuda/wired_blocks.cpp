@@ -284,7 +284,10 @@ class Backward : Steps {
 };
 
 struct BlocksOnCuda {
-  static void resolve(const char*, std::string_view execution, BlocksCall& call) {
+  static void resolve(const char* op, std::string_view execution, BlocksCall& call) {
+    TORCH_CHECK_NOT_IMPLEMENTED(
+        call.group.empty(), op,
+        ": the statistics of a group of processes are not computed on CUDA");
     if (!call.structure) return;
     // As if edges were spread evenly: which ones the blocks read only the device knows.
     const double candidates = std::max<int64_t>(1, call.weight.numel());
