@@ -1,5 +1,5 @@
-# cmake --install: the library, its one public header as <rewire/ops.h>, and the package that
-# find_package(Rewire) finds. The tree may be moved: the library looks for what it needs in its own
+# cmake --install: the library, its public headers as <rewire/ops.h>, <rewire/graph.h> and <rewire/nn.h>,
+# and the package that find_package(Rewire) finds. The tree may be moved: the library looks for what it needs in its own
 # folder, and who loads it has loaded torch. Nobody need have loaded the CUDA runtime: that of torch's
 # wheel is looked for where it was at build time.
 include(CMakePackageConfigHelpers)
@@ -14,8 +14,21 @@ endif()
 set_target_properties(rewire_library PROPERTIES EXPORT_NAME rewire INSTALL_RPATH "${library_rpath}")
 target_include_directories(rewire_library PUBLIC $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
 install(TARGETS rewire_library EXPORT RewireTargets LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
-install(FILES ${CMAKE_CURRENT_SOURCE_DIR}/ops/rewire.h
-  DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/rewire RENAME ops.h)
+# Public headers, which there name each other as <rewire/X.h>.
+set(public_headers ops/rewire.h ops.h graph/neuron_graph.h graph.h models/neuron_graph.h nn.h)
+set(renamed ${public_headers})
+while(public_headers)
+  list(POP_FRONT public_headers header name)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${header})
+  file(READ ${header} text)
+  set(pairs ${renamed})
+  while(pairs)
+    list(POP_FRONT pairs from to)
+    string(REPLACE "\"${from}\"" "<rewire/${to}>" text "${text}")
+  endwhile()
+  file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/include/rewire/${name} CONTENT "${text}" @ONLY)
+  install(FILES ${PROJECT_BINARY_DIR}/include/rewire/${name} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/rewire)
+endwhile()
 install(EXPORT RewireTargets NAMESPACE Rewire:: DESTINATION ${package_folder})
 
 configure_package_config_file(RewireConfig.cmake.in ${PROJECT_BINARY_DIR}/RewireConfig.cmake

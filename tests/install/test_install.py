@@ -74,6 +74,15 @@ def test_project_calls_an_operator_and_runs_an_exported_model(prefix, model, tmp
     assert run(tmp_path / "build" / "consumer", model) == "-1\n[1, 10]\n"
 
 
+def test_program_of_the_readme(prefix, model, tmp_path):
+    [program] = re.findall(r"```cpp\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    (tmp_path / "consumer.cpp").write_text(program)
+    shutil.copy(HERE / "CMakeLists.txt", tmp_path)
+    run("cmake", "-S", tmp_path, "-B", tmp_path / "build", f"-DCMAKE_PREFIX_PATH={prefix}")
+    run("cmake", "--build", tmp_path / "build")
+    assert run(tmp_path / "build" / "consumer", model) == "[1, 10]\n[3]\n"
+
+
 def test_project_that_found_torch_before_uses_that(prefix, model, built_with, tmp_path):
     torch = run(built_with, "-c", "import torch; print(torch.utils.cmake_prefix_path)").strip()
     nobody = fake_python(tmp_path, "exit 1")
