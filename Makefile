@@ -22,13 +22,14 @@ CONFIGURE = -DREWIRE_PYTHON="$(PYTHON)" -DREWIRE_APPS=$(REWIRE_APPS) -DREWIRE_CU
 side_by_side = $(shell "$(PYTHON)" -c "import xdist" 2> /dev/null && echo '-n $(JOBS) --dist loadfile')
 export TORCH TORCH_VERSION CUDA REWIRE_APPS PYTHON
 
-.PHONY: help quickstart test bench configure build sanitize sanitize-threads fuzz matrix deps clean
+.PHONY: help quickstart test bench configure build wheel sanitize sanitize-threads fuzz matrix deps clean
 
 help:
 	@echo "make quickstart   train learned and random wiring on handwritten digits, and compare"
 	@echo "make test         build and run every test"
 	@echo "make bench        our speed over that of peers, into $(BUILD)/bench.json; FULL=1 sweeps and draws"
 	@echo "make build        $(BUILD)/rewire and $(BUILD)/librewire.so"
+	@echo "make wheel        the Python package with its library, for pip, into $(BUILD)/wheel"
 	@echo "make sanitize     the C++ tests under the address and undefined-behaviour sanitizers; ROOMS=..."
 	@echo "make sanitize-threads   the same under the thread sanitizer"
 	@echo "make fuzz         every reader of files against made-up input, SECONDS=60 each; needs clang"
@@ -57,6 +58,18 @@ configure: deps
 build: configure
 	cmake --build "$(BUILD)" -j $(JOBS)
 
+# What builds wheels goes into the build's folder: a Python that is the user's stays as it is. With the
+# same compiler and generator, beside that folder, ccache knows what was compiled in it.
+wheel: deps
+	"$(PYTHON)" -m pip install -q --disable-pip-version-check --upgrade --target "$(BUILD)/wheel-tools" scikit-build-core
+	generator=$$(sed -n 's/^CMAKE_GENERATOR:INTERNAL=//p' "$(BUILD)/CMakeCache.txt" 2> /dev/null || true); \
+	if [ -n "$$generator" ]; then export CMAKE_GENERATOR="$$generator"; fi; \
+	CC=cc CXX=c++ CMAKE_BUILD_PARALLEL_LEVEL=$(JOBS) PYTHONPATH="$(call absolute,$(BUILD))/wheel-tools" \
+	  "$(PYTHON)" -m pip wheel --disable-pip-version-check --no-deps --no-build-isolation \
+	  --wheel-dir "$(BUILD)/wheel" --config-settings=build-dir="$(BUILD)-wheel" \
+	  --config-settings=cmake.define.REWIRE_CUDA=$(CUDA) \
+	  --config-settings=cmake.define.REWIRE_WERROR=$(if $(CI),ON,OFF) .
+
 sanitize sanitize-threads: deps
 	cmake --preset $@ $(CONFIGURE)
 	cmake --build build-$@ -j $(JOBS) --target $(ROOMS:%=test_%)
@@ -75,4 +88,4 @@ deps:
 	@sh .ci/deps
 
 clean:
-	rm -rf "$(BUILD)" build-sanitize build-sanitize-threads build-fuzz build-library
+	rm -rf "$(BUILD)" "$(BUILD)-wheel" build-sanitize build-sanitize-threads build-fuzz build-library

@@ -1,13 +1,36 @@
 # cmake --install: the library, its public headers as <rewire/ops.h>, <rewire/graph.h> and <rewire/nn.h>,
 # and the package that find_package(Rewire) finds. The tree may be moved: the library looks for what it needs in its own
 # folder, and who loads it has loaded torch. Nobody need have loaded the CUDA runtime: that of torch's
-# wheel is looked for where it was at build time.
+# wheel is looked for where it was at build time. A wheel (REWIRE_BUNDLE) carries its own copies of what
+# is not torch's, and finds torch and CUDA where pip puts them: two folders up, beside rewire/lib.
 include(CMakePackageConfigHelpers)
 include(GNUInstallDirs)
 set(package_folder ${CMAKE_INSTALL_LIBDIR}/cmake/Rewire)
 
+# A copy of a shared library, under the name that it is loaded by, with what its package says of its licence.
+function(rewire_bundle target)
+  get_target_property(configuration ${target} IMPORTED_CONFIGURATIONS)
+  get_target_property(file ${target} IMPORTED_LOCATION_${configuration})
+  get_target_property(name ${target} IMPORTED_SONAME_${configuration})
+  file(REAL_PATH ${file} file)
+  install(FILES ${file} RENAME ${name} DESTINATION ${CMAKE_INSTALL_LIBDIR})
+  string(REGEX REPLACE "\\.so\\." "" package ${name})  # Debian's name: libyaml-cpp0.7
+  install(FILES /usr/share/doc/${package}/copyright RENAME ${name}.txt DESTINATION licenses OPTIONAL)
+endfunction()
+
 set(library_rpath "$ORIGIN")
-if(WITH_CUDA)
+if(REWIRE_BUNDLE)
+  list(APPEND library_rpath "$ORIGIN/../../torch/lib")
+  if(WITH_CUDA)
+    cmake_path(GET cuda_runtime PARENT_PATH cuda_runtime_folder)
+    cmake_path(RELATIVE_PATH cuda_runtime_folder BASE_DIRECTORY ${TORCH_ROOT}/.. OUTPUT_VARIABLE cuda_folder)
+    list(APPEND library_rpath "$ORIGIN/../../${cuda_folder}")
+  endif()
+  foreach(bundled hwy::hwy yaml-cpp)
+    rewire_bundle(${bundled})
+  endforeach()
+  install(FILES data/digits/digits.csv.gz data/digits/README.md DESTINATION demo)  # what the demo learns
+elseif(WITH_CUDA)
   cmake_path(GET cuda_runtime PARENT_PATH cuda_runtime_folder)
   list(APPEND library_rpath ${cuda_runtime_folder})
 endif()

@@ -1,5 +1,6 @@
 """What `import rewire` does where the library is missing or broken."""
 
+import importlib
 import os
 import shutil
 import subprocess
@@ -10,7 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 
-PACKAGE = Path(__file__).resolve().parents[2] / "apps" / "python"
+import rewire
+
+PACKAGE = Path(rewire.__file__).resolve().parents[1]
 
 
 def import_with(library):
@@ -86,8 +89,4 @@ def test_an_exported_model_without_the_library(tmp_path):
 
 
 def test_loading_twice_registers_once():
-    import importlib
-
-    import rewire
-
     assert importlib.reload(rewire).__version__ == rewire.__version__

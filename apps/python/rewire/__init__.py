@@ -1,8 +1,8 @@
 """Networks whose wiring is learned: the operators `torch.ops.rewire.*`.
 
 Importing the package loads the library that registers them. It is looked for, in this order, at
-the path in the environment variable ``REWIRE_LIBRARY``, beside this file, and in the ``build``
-folder of a source tree.
+the path in the environment variable ``REWIRE_LIBRARY``, in the folder ``lib`` beside this file, where
+a wheel has it, and in the ``build`` folder of a source tree.
 
 >>> import torch, rewire
 >>> torch.ops.rewire.keep_strongest(torch.tensor([[1.0, -3.0], [2.0, 0.5]]), 2)
@@ -39,7 +39,7 @@ def _library_path():
         if not Path(named).is_file():
             raise ImportError(f"rewire: REWIRE_LIBRARY={named} is no file: point it at {_NAME}")
         return Path(named)
-    places = [package / _NAME, package.parents[2] / "build" / _NAME]
+    places = [package / "lib" / _NAME, package.parents[2] / "build" / _NAME]
     for place in places:
         if place.is_file():
             return place
