@@ -185,6 +185,9 @@ def test_values_begin_by_the_fan_in():
         (lambda: DNWLinear(3, 2, density=1.5), r"density in \[0, 1\], got 1.5"),
         (lambda: DNWLinear(3, 2, density=0.5, gradient="some"), "fraction in .0.001, 1., got 'some'"),
         (lambda: DNWLinear(3, 2, density=0.5, gradient=0), "fraction in .0.001, 1., got 0"),
+        (lambda: DNWLinear(3, 2, density=0.5, gradient=None), "fraction in .0.001, 1., got None"),
+        (lambda: DNWLinear(3, 2, density=0.5, gradient=True), "fraction in .0.001, 1., got True"),
+        (lambda: DNWConv2d(3, 2, 1, density=0.5, gradient=["all"]), r"DNWConv2d: .* got \['all'\]"),
         (lambda: DNWLinear(3, 2, density=0.5, execution="fast"), "DNWLinear: expected execution"),
         (lambda: DNWConv2d(3, 2, 3, density=0.5, gradient=0.1), "computed dense, got 0.1"),
     ],
@@ -257,7 +260,7 @@ def test_says_what_it_is():
     assert "edges=16, bias=False" in repr(conv.to_sparse())
 
 
-@pytest.mark.parametrize("module", ["nn.linear", "nn.conv2d", "sparsity"])
+@pytest.mark.parametrize("module", ["nn.dnw", "sparsity"])
 def test_examples_in_docstrings(module):
     result = doctest.testmod(importlib.import_module(f"rewire.{module}"))
     assert result.attempted > 0 and result.failed == 0

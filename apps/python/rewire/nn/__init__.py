@@ -2,8 +2,9 @@
 
 from rewire.nn import functional
 from rewire.nn.batch_norm import BatchNorm
-from rewire.nn.conv2d import DNWConv2d, SparseConv2d
-from rewire.nn.linear import DNWLinear, SparseLinear
+from rewire.nn.conv2d import SparseConv2d
+from rewire.nn.dnw import DNWConv2d, DNWLinear
+from rewire.nn.linear import SparseLinear
 from rewire.nn.neuron_graph import NeuronGraph
 
 __all__ = [

@@ -1,4 +1,7 @@
-"""Convolutions of few edges: chosen anew at each step, or fixed."""
+"""Convolutions of few edges: fixed, or chosen anew at each step by a rule."""
+
+from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -22,13 +25,13 @@ def _torch_options(conv: nn.Conv2d) -> dict:
     return options | {"device": conv.weight.device, "dtype": conv.weight.dtype}
 
 
-def _pointwise(conv, operator, x: Tensor, *arguments) -> Tensor:
-    """At the places that it strides to; of an image without a batch too, as in torch."""
+def _at_places(conv, x: Tensor, product: Callable[[Tensor], Tensor]) -> Tensor:
+    """A product at the places that it strides to; of an image without a batch too, as in torch."""
     if x.dim() == 3:
-        return _pointwise(conv, operator, x.unsqueeze(0), *arguments).squeeze(0)
+        return _at_places(conv, x.unsqueeze(0), product).squeeze(0)
     if conv.stride != (1, 1):
         x = x[:, :, :: conv.stride[0], :: conv.stride[1]]
-    return operator(x, *arguments)
+    return product(x)
 
 
 class SparseConv2d(Sparse):
@@ -100,11 +103,15 @@ class SparseConv2d(Sparse):
         """[*, in_channels, height, width] to [*, out_channels, height', width']; * a batch or not."""
         weight = self._watched_dense()
         if weight is None and is_pointwise(self):
-            edges = (self.values, self.bias, *self._structure(), self.execution)
-            return _pointwise(self, torch.ops.rewire.sparse_pointwise, x, *edges)
+            return _at_places(self, x, self._multiplied)
         weight = self.dense_weight() if weight is None else weight
         rest = (self.stride, self.padding, self.dilation, self.groups)
         return functional.conv2d(x, weight, self.bias, *rest)
+
+    def _multiplied(self, x: Tensor) -> Tensor:
+        return torch.ops.rewire.sparse_pointwise(
+            x, self.values, self.bias, *self._structure(), self.execution
+        )
 
     def extra_repr(self) -> str:
         """Sizes, edges and how they are computed."""
@@ -115,30 +122,11 @@ class SparseConv2d(Sparse):
         )
 
 
-class DNWConv2d(Wired, nn.Conv2d):
-    """A convolution that finds its wiring while it trains.
+class WiredConv2d(Wired, nn.Conv2d):
+    """A torch layer of which the edges that a rule chooses are in use; a subclass says the rule.
 
-    In use are the `keep` entries of `weight` [out_channels, in_channels / groups, *kernel] that are
-    largest by magnitude, chosen anew at each forward pass; the gradient reaches the others too,
-    straight-through. Parameters, options and initialisation are those of `torch.nn.Conv2d`, whose
-    subclass this is. A pointwise one (1x1, without groups and padding) multiplies with the edges in
-    use alone; any other is a dense convolution with the weight in use. Source: Wortsman, Farhadi,
-    Rastegari 2019, section 3.
-
-    Parameters
-    ----------
-    density
-        The part of the candidates that is in use.
-    gradient
-        Which candidates learn: "all"; "kept", those in use alone; or, of a pointwise one, a
-        fraction, as of `DNWLinear`.
-    execution
-        Of a pointwise one: "sparse", "dense", or "auto", the faster one.
-
-    >>> import torch, rewire
-    >>> layer = rewire.nn.DNWConv2d(16, 32, 3, padding=1, density=0.1)
-    >>> layer(torch.randn(2, 16, 8, 8)).shape
-    torch.Size([2, 32, 8, 8])
+    A pointwise one (1x1, without groups and padding) multiplies with the edges in use alone; any
+    other is a dense convolution with the weight in use.
     """
 
     def __init__(
@@ -153,23 +141,16 @@ class DNWConv2d(Wired, nn.Conv2d):
         bias: bool = True,
         padding_mode: str = "zeros",
         *,
-        density: float,
-        gradient: str | float = "all",
-        execution: str = "auto",
         device=None,
         dtype=None,
+        **wiring,
     ):
         geometry = (kernel_size, stride, padding, dilation, groups, bias, padding_mode)
         super().__init__(in_channels, out_channels, *geometry, device=device, dtype=dtype)
-        self._wire(density, gradient, execution)
-        if not isinstance(gradient, str) and not is_pointwise(self):
-            raise ValueError(
-                "DNWConv2d: expected gradient 'all' or 'kept' of a convolution that is computed "
-                f"dense, got {gradient!r}"
-            )
+        self._wire(**wiring)
 
     @classmethod
-    def from_dense(cls, conv: nn.Conv2d, **options) -> "DNWConv2d":
+    def from_dense(cls, conv: nn.Conv2d, **options) -> "WiredConv2d":
         """Of a torch layer, whose parameters become this one's; `options` as for the constructor."""
         layer = cls(**_torch_options(conv), **options)
         take_parameters(layer, conv)
@@ -191,12 +172,10 @@ class DNWConv2d(Wired, nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         """[*, in_channels, height, width] to [*, out_channels, height', width']; * a batch or not."""
         if self.keep == self.weight.numel():
-            return self._conv_forward(x, self.weight, self.bias)
+            return self._conv_forward(x, self._weight(self._strength()), self.bias)
         if not is_pointwise(self):
             return self._conv_forward(x, self.used_weight(), self.bias)
-        structure, gradient, rates = self._edges()
-        edges = (self.weight, self.bias, *structure, gradient, self.execution, rates)
-        return _pointwise(self, torch.ops.rewire.wired_pointwise, x, *edges)
+        return _at_places(self, x, partial(self._multiplied, torch.ops.rewire.wired_pointwise))
 
     def extra_repr(self) -> str:
         """Those of the torch layer, and the wiring."""

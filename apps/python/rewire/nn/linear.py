@@ -1,4 +1,4 @@
-"""Linear layers of few edges: chosen anew at each step, or fixed."""
+"""Linear layers of few edges: fixed, or chosen anew at each step by a rule."""
 
 from collections.abc import Iterable
 
@@ -138,32 +138,8 @@ class SparseLinear(Sparse):
         )
 
 
-class DNWLinear(Wired, nn.Linear):
-    """A linear layer that finds its wiring while it trains.
-
-        y_v = bias_v + sum over edges (u, v) in use of weight_vu x_u
-
-    In use are the `keep` entries of `weight` that are largest by magnitude, chosen anew at each
-    forward pass; the gradient reaches the others too, straight-through. Input [*, in_features],
-    output [*, out_features]; parameters and their initialisation are those of `torch.nn.Linear`,
-    whose subclass this is. Source: Wortsman, Farhadi, Rastegari 2019, section 3.
-
-    Parameters
-    ----------
-    density
-        The part of the candidates that is in use.
-    gradient
-        Which candidates learn: "all"; "kept", those in use alone; or a fraction f, those in use and
-        all others of a rotating part f of the outputs, 1 / f times as large: the same in the mean
-        at less work.
-    execution
-        "sparse", "dense", or "auto", the faster one.
-
-    >>> import torch, rewire
-    >>> layer = rewire.nn.DNWLinear(1024, 1000, density=0.05)
-    >>> layer(torch.randn(8, 1024)).shape, int(layer.used_edges().sum())
-    (torch.Size([8, 1000]), 51200)
-    """
+class WiredLinear(Wired, nn.Linear):
+    """A torch layer of which the edges that a rule chooses are in use; a subclass says the rule."""
 
     def __init__(
         self,
@@ -171,17 +147,15 @@ class DNWLinear(Wired, nn.Linear):
         out_features: int,
         bias: bool = True,
         *,
-        density: float,
-        gradient: str | float = "all",
-        execution: str = "auto",
         device=None,
         dtype=None,
+        **wiring,
     ):
         super().__init__(in_features, out_features, bias, device=device, dtype=dtype)
-        self._wire(density, gradient, execution)
+        self._wire(**wiring)
 
     @classmethod
-    def from_dense(cls, linear: nn.Linear, **options) -> "DNWLinear":
+    def from_dense(cls, linear: nn.Linear, **options) -> "WiredLinear":
         """Of a torch layer, whose parameters become this one's; `options` as for the constructor."""
         device, dtype = linear.weight.device, linear.weight.dtype
         sizes = (linear.in_features, linear.out_features, linear.bias is not None)
@@ -200,11 +174,8 @@ class DNWLinear(Wired, nn.Linear):
     def forward(self, x: Tensor) -> Tensor:
         """[*, in_features] to [*, out_features]."""
         if self.keep == self.weight.numel():
-            return functional.linear(x, self.weight, self.bias)
-        structure, gradient, rates = self._edges()
-        return torch.ops.rewire.wired_linear(
-            x, self.weight, self.bias, *structure, gradient, self.execution, rates
-        )
+            return functional.linear(x, self._weight(self._strength()), self.bias)
+        return self._multiplied(torch.ops.rewire.wired_linear, x)
 
     def extra_repr(self) -> str:
         """Those of the torch layer, and the wiring."""

@@ -1,4 +1,4 @@
-"""What layers of learned wiring share: a weight of candidates, of which the strongest are in use."""
+"""What layers share that choose which candidate edges are in use, anew at each forward pass."""
 
 import torch
 from torch import Tensor, nn
@@ -12,32 +12,20 @@ def kept_of(candidates: int, density: float) -> int:
 
 
 class Wired:
-    """The `keep` strongest entries of `self.weight`, chosen anew at each forward pass.
+    """The `keep` candidates of the largest strength are in use; a rule says what strength is.
 
-    Beside a torch layer with a parameter `weight` [out, ...]; `_wire` is called once that is there.
+    Beside a torch layer with a parameter `weight` [out, ...] of all candidates. A rule gives the
+    strength of each, the weight that is multiplied with, and which candidates learn; here strength
+    is magnitude, and all of them learn. `_wire` is called once the weight is there.
     """
 
-    def _wire(self, density: float, gradient: str | float, execution: str):
+    def _wire(self, *, keep: int, execution: str = "auto"):
         if execution not in ("auto", "sparse", "dense"):
             raise ValueError(
                 f"{type(self).__name__}: expected execution 'auto', 'sparse' or 'dense', "
                 f"got {execution!r}"
             )
-        self.keep = kept_of(self.weight.numel(), density)
-        self.gradient, self.execution = gradient, execution
-        if gradient in ("all", "kept"):
-            return
-        if isinstance(gradient, str) or not 0.001 <= gradient <= 1:
-            raise ValueError(
-                f"{type(self).__name__}: expected gradient 'all', 'kept' or a fraction in "
-                f"[0.001, 1], got {gradient!r}"
-            )
-        out = self.weight.shape[0]
-        self._turns = max(1, round(1 / gradient))
-        self._panel = min(32, max(1, out // self._turns))  # outputs that have their turn together
-        device = self.weight.device
-        self.register_buffer("turn_of", torch.zeros(out, dtype=torch.int64, device=device))
-        self.register_buffer("turn", torch.zeros((), dtype=torch.int64, device=device))
+        self.keep, self.execution = keep, execution
 
     @property
     def density(self) -> float:
@@ -46,36 +34,36 @@ class Wired:
 
     def used_edges(self) -> Tensor:
         """Which candidates are in use: bool, of the weight's shape."""
-        return torch.ops.rewire.strongest_mask(self.weight.detach(), self.keep)
+        return torch.ops.rewire.strongest_mask(self._strength(), self.keep)
 
     def used_weight(self) -> Tensor:
-        """The weight, 0 where it is not in use; its gradient reaches all candidates, or "kept"."""
-        kind = self.gradient if isinstance(self.gradient, str) else "all"
-        return torch.ops.rewire.keep_strongest(self.weight, self.keep, kind)
+        """The weight, 0 where it is not in use; the gradient reaches those that learn."""
+        strength = self._strength()
+        weight = self._weight(strength)
+        used = torch.ops.rewire.strongest_mask(strength, self.keep)
+        return torch.where(used, weight, weight - weight.detach())  # 0, with the gradient of one
 
-    def _edges(self) -> tuple[tuple[Tensor, ...], str, Tensor | None]:
+    def _strength(self) -> Tensor:
+        """Of each candidate, without gradient: the `keep` largest by magnitude are in use."""
+        return self.weight.detach()
+
+    def _weight(self, strength: Tensor) -> Tensor:
+        """What edges in use multiply with; candidates learn by the gradient that flows back here."""
+        return self.weight
+
+    def _edges(self, strength: Tensor) -> tuple[tuple[Tensor, ...], str, Tensor | None]:
         """Structure, gradient and rates, as the operators take them."""
-        structure = torch.ops.rewire.select(self.weight.detach(), self.keep)[:5]
-        if isinstance(self.gradient, str):
-            return structure, self.gradient, None
-        return structure, "candidates", self._gradient_rates()
+        return torch.ops.rewire.select(strength, self.keep)[:5], "all", None
 
-    @torch.no_grad()
-    def _gradient_rates(self) -> Tensor:
-        """[out]: in each of `turns` steps some outputs pass on the gradient of candidates that are
-        not in use, `turns` times as large; who does when is drawn anew after all had their turn."""
-        if not (self.training and self.weight.requires_grad):
-            return torch.ones_like(self.turn_of).to(self.weight)
-        out = self.turn_of.shape[0]
-        panels = torch.randperm(-(-out // self._panel), device=self.turn_of.device) % self._turns
-        drawn = panels.repeat_interleave(self._panel)[:out]
-        self.turn_of.copy_(torch.where(self.turn == 0, drawn, self.turn_of))
-        rates = (self.turn_of == self.turn).to(self.weight) * self._turns
-        self.turn.add_(1).remainder_(self._turns)
-        return rates
+    def _multiplied(self, operator, x: Tensor) -> Tensor:
+        """By an operator that computes the edges in use alone."""
+        strength = self._strength()
+        structure, gradient, rates = self._edges(strength)
+        weight = self._weight(strength)
+        return operator(x, weight, self.bias, *structure, gradient, self.execution, rates)
 
     def _wiring_repr(self) -> str:
-        return f"keep={self.keep} ({100 * self.density:.3g} %), gradient={self.gradient!r}"
+        return f"keep={self.keep} ({100 * self.density:.3g} %)"
 
 
 def take_parameters(new: nn.Module, old: nn.Module):
