@@ -251,6 +251,19 @@ def test_a_torch_layer_keeps_its_parameters():
     assert set(wired.state_dict()) == set(conv.state_dict())
 
 
+def test_what_is_frozen_stays_so():
+    for dense in (nn.Linear(5, 4), nn.Conv2d(5, 4, 3), nn.Conv2d(5, 4, 1)):
+        dense.weight.requires_grad_(False)
+        wired = (DNWLinear if isinstance(dense, nn.Linear) else DNWConv2d).from_dense(dense, density=0.5)
+        sparse = wired.to_sparse()
+        for weight, bias in (
+            (wired.weight, wired.bias),
+            (sparse.values, sparse.bias),
+            *((other.weight, other.bias) for other in (wired.to_dense(), sparse.to_dense())),
+        ):
+            assert not weight.requires_grad and bias.requires_grad
+
+
 def test_says_what_it_is():
     layer = DNWLinear(100, 20, density=0.05)
     assert repr(layer) == "DNWLinear(in_features=100, out_features=20, bias=True, keep=100 (5 %), gradient='all')"

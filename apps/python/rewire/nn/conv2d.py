@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from rewire.nn.sparse import Sparse, structure_of
-from rewire.nn.wired import Wired, take_parameters
+from rewire.nn.wired import Wired, learn_as, take_parameters
 
 GEOMETRY = ("kernel_size", "stride", "padding", "dilation", "groups")
 
@@ -80,6 +80,7 @@ class SparseConv2d(Sparse):
         structure = structure_of(target, place, *weight.flatten(1).shape)
         bias = None if conv.bias is None else conv.bias.detach().clone()
         layer._set_edges(structure, weight.flatten(1)[target, place], bias)
+        learn_as((layer.values, layer.bias), (conv.weight, conv.bias))
         return layer.train(conv.training)
 
     @property
@@ -97,6 +98,7 @@ class SparseConv2d(Sparse):
             conv.weight.copy_(self.dense_weight())
             if self.bias is not None:
                 conv.bias.copy_(self.bias)
+        learn_as((conv.weight, conv.bias), (self.values, self.bias))
         return conv.train(self.training)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -167,6 +169,7 @@ class WiredConv2d(Wired, nn.Conv2d):
             conv.weight.copy_(self.used_weight())
             if self.bias is not None:
                 conv.bias.copy_(self.bias)
+        learn_as((conv.weight, conv.bias), (self.weight, self.bias))
         return conv.train(self.training)
 
     def forward(self, x: Tensor) -> Tensor:

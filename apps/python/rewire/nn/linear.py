@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from rewire.nn.sparse import Sparse, sorted_edges, structure_of
-from rewire.nn.wired import Wired, take_parameters
+from rewire.nn.wired import Wired, learn_as, take_parameters
 
 
 class SparseLinear(Sparse):
@@ -98,6 +98,7 @@ class SparseLinear(Sparse):
         structure = structure_of(target, source, linear.out_features, linear.in_features)
         bias = None if linear.bias is None else linear.bias.detach().clone()
         layer._set_edges(structure, weight[target, source], bias)
+        learn_as((layer.values, layer.bias), (linear.weight, linear.bias))
         return layer.train(linear.training)
 
     @property
@@ -118,6 +119,7 @@ class SparseLinear(Sparse):
             linear.weight.copy_(self.dense_weight())
             if self.bias is not None:
                 linear.bias.copy_(self.bias)
+        learn_as((linear.weight, linear.bias), (self.values, self.bias))
         return linear.train(self.training)
 
     def forward(self, x: Tensor) -> Tensor:

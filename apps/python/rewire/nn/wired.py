@@ -1,5 +1,7 @@
 """What layers share that choose which candidate edges are in use, anew at each forward pass."""
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 
@@ -70,3 +72,10 @@ def take_parameters(new: nn.Module, old: nn.Module):
     """Gives a layer the weight and bias of another, of the same shapes, and its mode."""
     new.weight, new.bias = old.weight, old.bias
     new.train(old.training)
+
+
+def learn_as(new: Iterable[Tensor | None], old: Iterable[Tensor | None]):
+    """Lets parameters learn where those that they are made of did."""
+    for parameter, found in zip(new, old, strict=True):
+        if parameter is not None:
+            parameter.requires_grad_(found.requires_grad)
