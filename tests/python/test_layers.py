@@ -264,6 +264,15 @@ def test_what_is_frozen_stays_so():
             assert not weight.requires_grad and bias.requires_grad
 
 
+@pytest.mark.parametrize("shape", [(3, 6), (6,), (2, 6, 4, 4, 4)])
+@pytest.mark.parametrize("density", [0.5, 1.0])
+def test_a_convolution_takes_images_alone(shape, density):
+    layer = DNWConv2d(6, 8, 1, density=density)
+    for one in (layer, layer.to_sparse(), nn.Conv2d(6, 8, 1)):
+        with pytest.raises(RuntimeError, match=r"Expected 3D .* 4D .* input of size: \[" + str(shape[0])):
+            one(drawn(*shape))
+
+
 def test_says_what_it_is():
     layer = DNWLinear(100, 20, density=0.05)
     assert repr(layer) == "DNWLinear(in_features=100, out_features=20, bias=True, keep=100 (5 %), gradient='all')"

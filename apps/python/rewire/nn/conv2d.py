@@ -29,6 +29,11 @@ def _at_places(conv, x: Tensor, product: Callable[[Tensor], Tensor]) -> Tensor:
     """A product at the places that it strides to; of an image without a batch too, as in torch."""
     if x.dim() == 3:
         return _at_places(conv, x.unsqueeze(0), product).squeeze(0)
+    if x.dim() != 4:
+        raise RuntimeError(  # the class and the words that torch has for it
+            "Expected 3D (unbatched) or 4D (batched) input to conv2d, but got input of size: "
+            f"{list(x.shape)}"
+        )
     if conv.stride != (1, 1):
         x = x[:, :, :: conv.stride[0], :: conv.stride[1]]
     return product(x)
