@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.nn.utils import prune, spectral_norm
 
 import rewire
 from rewire.nn import DNWConv2d, DNWLinear, SparseConv2d, SparseLinear
@@ -47,6 +48,43 @@ def test_random_wiring_is_drawn_by_the_seed_and_stored_alone():
     used = first[0].used_edges()
     assert torch.equal(first[0].dense_weight(), dense[0].weight * used)
     assert used.sum() == 432 - int(0.8 * 432)
+
+
+@pytest.mark.parametrize("method", ["dnw", "random"])
+def test_hooks_go_with_their_layer(method):
+    model = network()
+    seen = []
+    handles = [
+        model[6].register_forward_hook(lambda layer, args, out: seen.append(type(layer))),
+        model[6].register_forward_pre_hook(
+            lambda layer, args, kwargs: seen.append("before"), with_kwargs=True
+        ),
+        model[6].register_full_backward_hook(lambda layer, grad_in, grad_out: seen.append("back")),
+    ]
+    kind = type(rewire.sparsify(model, 0.5, method=method)[6])
+    model(IMAGES).sum().backward()
+    assert seen == ["before", kind, "back"] and kind is not nn.Linear
+    seen.clear()
+    handles[1].remove()
+    rewire.densify(model)(IMAGES).sum().backward()
+    assert seen == [nn.Linear, "back"]
+    seen.clear()
+    for handle in handles:
+        handle.remove()
+    model(IMAGES).sum().backward()
+    assert seen == []
+
+
+def test_a_weight_that_is_computed_is_refused():
+    for compute in (
+        lambda layer: prune.random_unstructured(layer, "weight", 0.5),
+        spectral_norm,
+    ):
+        model = network()
+        compute(model[6])
+        with pytest.raises(ValueError, match="layer '6' computes its weight: make it a parameter"):
+            rewire.sparsify(model, 0.5)
+        assert rewire.report(model) == []
 
 
 @pytest.mark.parametrize("method", ["dnw", "random"])
@@ -140,6 +178,32 @@ def test_a_transformer_layer_computes_what_it_says(method):
     with torch.no_grad():
         trained = layer(x)
         torch.testing.assert_close(layer.eval()(x), trained)
+
+
+@pytest.mark.parametrize("method", ["dnw", "random"])
+def test_fast_paths_of_transformers_are_off_while_a_layer_is_sparse(method):
+    torch.manual_seed(0)
+    layer = nn.TransformerEncoderLayer(16, 2, 32, dropout=0, batch_first=True, activation="gelu")
+    model = nn.TransformerEncoder(layer, 2).eval()
+    x, padded = torch.randn(2, 5, 16), torch.tensor([[0, 0, 0, 1, 1], [0, 0, 0, 0, 0]]).bool()
+
+    def fast():
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], acc_events=True) as profile:
+            out = model(x, src_key_padding_mask=padded)
+        names = {event.key for event in profile.key_averages()}
+        return "aten::_transformer_encoder_layer_fwd" in names, out[~padded]
+
+    with torch.no_grad():
+        assert fast()[0]
+        rewire.sparsify(model, {"layers.1.linear1": 0.2}, method=method, seed=1)
+        rewire.sparsify(model, {"layers.1.linear2": 0.2}, method=method, seed=1)
+        assert not model.layers[1].activation_relu_or_gelu and not model.use_nested_tensor
+        sparse = fast()[1]
+        rewire.densify(model)
+        is_fast, dense = fast()
+    assert is_fast and model.use_nested_tensor and model.layers[1].activation_relu_or_gelu == 2
+    torch.testing.assert_close(dense, sparse)
+    assert not [name for name in vars(model.layers[1]) if "found" in name]
 
 
 @pytest.mark.parametrize("method", ["dnw", "random"])

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from rewire.nn import DNWConv2d, DNWLinear, SparseConv2d, SparseLinear
 from rewire.nn.conv2d import is_pointwise
-from rewire.nn.sparse import Sparse
-from rewire.nn.wired import Wired, kept_of
+from rewire.nn.wired import kept_of
+from rewire.replacing import is_sparse, replaced
 
 METHODS = ("dnw", "random")
 
@@ -127,7 +127,7 @@ def sparsify(
         else:
             new = kind.from_dense(layer, density=own, gradient=_gradient_of(layer, gradient))
         new_of[layer] = new
-    return _replaced(model, new_of)
+    return replaced(model, new_of)
 
 
 def _chosen(model: nn.Module, layers, density) -> dict[str, nn.Module]:
@@ -146,6 +146,9 @@ def _chosen(model: nn.Module, layers, density) -> dict[str, nn.Module]:
             found = {name: all_layers[name] for name in names}
     if not found:
         raise ValueError("sparsify: the model has no linear layer or convolution to be chosen")
+    for name, one in found.items():
+        if "weight" not in one._parameters:  # as torch.nn.utils.prune and weight_norm leave it
+            raise ValueError(f"sparsify: layer {name!r} computes its weight: make it a parameter")
     return found
 
 
@@ -161,29 +164,14 @@ def _random_mask(weight: Tensor, density: float, generator: torch.Generator | No
     return torch.ops.rewire.random_mask(draws, prune).to(weight.device)
 
 
-def _replaced(model: nn.Module, new_of: dict[nn.Module, nn.Module]) -> nn.Module:
-    """The model with new layers wherever the old ones stand, in several places too."""
-    for name, old in list(model.named_modules(remove_duplicate=False)):
-        if old not in new_of:
-            continue
-        if not name:
-            return new_of[old]
-        owner_name, _, last = name.rpartition(".")
-        owner = model.get_submodule(owner_name)
-        setattr(owner, last, new_of[old])
-        if isinstance(owner, nn.TransformerEncoderLayer):
-            # Whose fast path in evaluation reads the weights of its layers and does not call them.
-            owner.activation_relu_or_gelu = 0
-    return model
-
-
 def densify(model: nn.Module) -> nn.Module:
     """Puts torch's own layers in the place of sparse ones, with the edges of now; in place.
 
-    The outputs stay the same. Returns the model, or the layer in its place.
+    The outputs stay the same; what is frozen stays so, and hooks stay where they are. Returns the
+    model, or the layer in its place.
     """
-    layers = [layer for layer in model.modules() if isinstance(layer, (Wired, Sparse))]
-    return _replaced(model, {layer: layer.to_dense() for layer in layers})
+    layers = [layer for layer in model.modules() if is_sparse(layer)]
+    return replaced(model, {layer: layer.to_dense() for layer in layers})
 
 
 @dataclass
@@ -214,7 +202,7 @@ def report(model: nn.Module) -> list[LayerReport]:
     return [
         _report_of(name, layer)
         for name, layer in model.named_modules()
-        if isinstance(layer, (Wired, Sparse))
+        if is_sparse(layer)
     ]
 
 
