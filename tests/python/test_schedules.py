@@ -21,7 +21,7 @@ def drawn(*shape, seed=0):
 def layer_of(kind):
     torch.manual_seed(0)
     if kind == "linear":
-        return rewire.sparsify(nn.Linear(20, 12), 0.2, method="random", seed=1), drawn(6, 20)
+        return rewire.sparsify(nn.Linear(20, 12), 0.2, method="rigl", seed=1), drawn(6, 20)
     size = 1 if kind == "pointwise" else 3
     conv = nn.Conv2d(10, 12, size, groups=2 if kind == "grouped" else 1)
     return rewire.sparsify(conv, 0.2, method="random", seed=1), drawn(3, 10, 5, 5)
@@ -214,6 +214,33 @@ def test_pruning_goes_on_from_its_state():
     other, resumed = pruned(final=0.1, end=20, every=1)
     resumed.load_state_dict(pruning.state_dict())
     assert other[0].keep == model[0].keep < 800
+
+
+def test_each_layer_ends_at_the_density_that_it_was_given():
+    torch.manual_seed(0)
+    dense = nn.Sequential(nn.Linear(60, 40), nn.ReLU(), nn.Linear(40, 10))
+    model = rewire.sparsify(copy.deepcopy(dense), 0.2, method="gradual", distribution="erk")
+    assert [layer.edges for layer in rewire.report(model)] == [2400, 400]
+    assert {layer.gradient for layer in (model[0], model[2])} == {"kept"}
+    final = rewire.sparsify(copy.deepcopy(dense), 0.2, method="random", distribution="erk")
+    pruning = rewire.GradualPruning(model, end=10, every=1)
+    for _ in range(10):
+        pruning.step()
+    assert [model[0].keep, model[2].keep] == [final[0].num_edges, final[2].num_edges]
+    assert model[0].density < 0.2 < model[2].density
+    assert pruning.density(10, final=0.3) == 0.3
+    with pytest.raises(ValueError, match="final density of a layer, got None"):
+        pruning.density(10)
+    named = rewire.sparsify(copy.deepcopy(dense), {"0": 0.5, "2": 0.25}, method="gradual")
+    rewire.GradualPruning(named, end=1).step()
+    assert [named[0].keep, named[2].keep] == [1200, 100]
+
+
+@pytest.mark.parametrize("method", ["edge-popup", "top-kast", "2:4"])
+def test_only_learned_wiring_is_pruned(method):
+    model = rewire.sparsify(nn.Sequential(nn.Linear(8, 4)), None if method == "2:4" else 0.5, method=method)
+    with pytest.raises(ValueError, match="no DNWLinear or DNWConv2d"):
+        rewire.GradualPruning(model, 0.1, 10)
 
 
 def wrong(**options):

@@ -7,6 +7,7 @@ from torch.nn import functional
 from torch.nn.utils import prune, spectral_norm
 
 import rewire
+from rewire import nn as rnn
 from rewire.nn import DNWConv2d, DNWLinear, SparseConv2d, SparseLinear
 from rewire.sparsity import layer_densities
 
@@ -50,6 +51,58 @@ def test_random_wiring_is_drawn_by_the_seed_and_stored_alone():
     assert used.sum() == 432 - int(0.8 * 432)
 
 
+KINDS = {
+    "rigl": (SparseConv2d, SparseLinear),
+    "set": (SparseConv2d, SparseLinear),
+    "gradual": (DNWConv2d, DNWLinear),
+    "edge-popup": (rnn.EdgePopupConv2d, rnn.EdgePopupLinear),
+    "top-kast": (rnn.TopKASTConv2d, rnn.TopKASTLinear),
+    "2:4": (rnn.NMConv2d, rnn.NMLinear),
+}
+
+
+@pytest.mark.parametrize("method", KINDS)
+def test_methods_make_their_layers(method):
+    model, dense = network(), network()
+    density = 0.5 if method == "2:4" else 0.3
+    rewire.sparsify(model, density, method=method, layers=["3", "5.0", "6"], seed=1)
+    conv2d, linear = KINDS[method]
+    assert [type(model[3]), type(model[5][0]), type(model[6])] == [conv2d, linear, linear]
+    assert type(model[0]) is nn.Conv2d
+    for layer in rewire.report(model):
+        density = 1 if method == "gradual" else density
+        assert layer.edges == layer.candidates - int((1 - density) * layer.candidates)
+    if conv2d is not SparseConv2d:
+        assert torch.equal(model[3].weight, dense[3].weight)
+    rewire.densify(model)
+    assert torch.equal(model[6].weight, dense[6].weight * (model[6].weight != 0))
+    assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_edges_that_are_to_move_are_drawn_as_those_that_stay():
+    first, *others = (rewire.sparsify(network(), 0.2, m, seed=1) for m in ("random", "rigl", "set"))
+    assert all(torch.equal(first(IMAGES), other(IMAGES)) for other in others)
+
+
+def test_options_of_methods():
+    popups = [rewire.sparsify(network(), 0.5, "edge-popup", seed=seed)[6].scores for seed in (1, 1, 2)]
+    assert torch.equal(popups[0], popups[1]) and not torch.equal(popups[0], popups[2])
+    kast = rewire.sparsify(network(), {"0": 0.1, "6": 0.5}, "top-kast", backward_density=0.3)
+    assert [kast[0].backward_keep, kast[6].backward_keep] == [432 - int(0.7 * 432), 100]
+    assert rewire.sparsify(network(), 0.1, "top-kast")[6].backward_keep == 40
+    assert rewire.sparsify(nn.Linear(8, 2), method="1:8", decay=0.1).decay == 0.1
+    assert rewire.sparsify(nn.Linear(8, 2), 0.25, method="1:4").keep == 4
+    assert rewire.sparsify(network(), 0.1, "gradual", gradient="all")[6].gradient == "all"
+
+
+def test_what_is_frozen_stays_so():
+    for method in ("dnw", "random", "gradual", "edge-popup", "top-kast"):
+        model = rewire.sparsify(network().requires_grad_(False), 0.3, method=method)
+        assert not any(parameter.requires_grad for parameter in model.parameters())
+        rewire.densify(model)
+        assert not any(parameter.requires_grad for parameter in model.parameters())
+
+
 @pytest.mark.parametrize("method", ["dnw", "random"])
 def test_hooks_go_with_their_layer(method):
     model = network()
@@ -83,8 +136,8 @@ def test_a_weight_that_is_computed_is_refused():
         model = network()
         compute(model[6])
         with pytest.raises(ValueError, match="layer '6' computes its weight: make it a parameter"):
-            rewire.sparsify(model, 0.5)
-        assert rewire.report(model) == []
+            rewire.sparsify(model, 0.5, "edge-popup")
+        assert model[0].weight.requires_grad
 
 
 @pytest.mark.parametrize("method", ["dnw", "random"])
@@ -152,7 +205,21 @@ def test_channels_without_edges_are_reported():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"method": "magic"}, "expected method of dnw, random, got 'magic'"),
+        (
+            {"method": "magic"},
+            "method of dnw, random, rigl, set, gradual, edge-popup, top-kast, n:m as in '2:4', got 'magic'",
+        ),
+        ({"method": "n:m"}, "n:m as in '2:4', got 'n:m'"),
+        ({"method": None}, "n:m as in '2:4', got None"),
+        ({"method": "4:2"}, "expected n:m with 0 < n <= m, got '4:2'"),
+        ({"method": "2:4"}, "layer '0': NMConv2d: expected in_channels / groups of a multiple of m = 4, got 3"),
+        ({"method": "2:4", "density": 0.1}, "density 0.5, 'uniform', of method '2:4', got 0.1 and 'uniform'"),
+        ({"method": "2:4", "distribution": "erk"}, "of method '2:4', got None and 'erk'"),
+        ({"method": "random", "gradient": "all"}, "method 'random' has no gradient"),
+        ({"method": "top-kast", "decay": 1e-4}, "method 'top-kast' has no decay"),
+        ({"method": "dnw", "backward_density": 0.2}, "method 'dnw' has no backward_density"),
+        ({"method": "top-kast", "density": 0.0}, "layer '0': TopKASTConv2d: expected 0 < density"),
+        ({"method": "edge-popup", "density": {"0": 0.5, "6": 2.0}}, r"density in \[0, 1\], got 2.0"),
         ({"density": 2}, r"density in \[0, 1\], got 2"),
         ({"distribution": "even"}, "'uniform', 'erk' or 'global', got 'even'"),
         ({"layers": ["1"]}, "no linear layer or convolution named '1'"),
@@ -164,7 +231,7 @@ def test_refusals(options, message):
     model = network()
     with pytest.raises(ValueError, match=message):
         rewire.sparsify(model, **options)
-    assert rewire.report(model) == []
+    assert rewire.report(model) == [] and all(p.requires_grad for p in model.parameters())
 
 
 @pytest.mark.parametrize("method", ["dnw", "random"])

@@ -5,8 +5,9 @@ import math
 import torch
 from torch import Tensor, nn
 
+from rewire.nn.dnw import DNW
 from rewire.nn.sparse import Sparse
-from rewire.nn.wired import Wired, kept_of
+from rewire.nn.wired import kept_of
 
 
 class _Schedule:
@@ -36,7 +37,7 @@ class Rewiring(_Schedule):
     Parameters
     ----------
     model
-        Of layers as `rewire.sparsify(model, density, method="random")` makes them.
+        Of layers as `rewire.sparsify(model, density, method="rigl")` makes them.
     optimizer
         Of the model's parameters.
     method
@@ -54,7 +55,7 @@ class Rewiring(_Schedule):
         If an option is out of its range, or the model has no such layer.
 
     >>> import torch, rewire
-    >>> model = rewire.sparsify(torch.nn.Sequential(torch.nn.Linear(64, 10)), 0.1, method="random")
+    >>> model = rewire.sparsify(torch.nn.Sequential(torch.nn.Linear(64, 10)), 0.1, method="rigl")
     >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     >>> rewiring = rewire.Rewiring(model, optimizer, method="rigl", every=2, until=100)
     >>> for _ in range(4):
@@ -163,32 +164,61 @@ class GradualPruning(_Schedule):
     may come back. How many edges are left is in the schedule's state dict, not in the model's.
     Source: Zhu and Gupta 2017, "To prune, or not to prune".
 
+    Parameters
+    ----------
+    model
+        Of layers as `rewire.sparsify(model, density, method="gradual")` makes them.
+    final
+        Of every layer; None: of each the density that it was made with.
+
     Raises
     ------
     ValueError
         If a number is out of its range, or the model has no such layer.
+
+    >>> import torch, rewire
+    >>> model = rewire.sparsify(torch.nn.Sequential(torch.nn.Linear(64, 10)), 0.1, method="gradual")
+    >>> pruning = rewire.GradualPruning(model, end=20, every=5)
+    >>> for step in range(20):
+    ...     pruning.step()
+    ...     if step % 5 == 4:
+    ...         print(model[0].keep)
+    307
+    136
+    73
+    64
     """
 
-    def __init__(self, model: nn.Module, final: float, end: int, begin: int = 0, every: int = 100):
+    def __init__(
+        self,
+        model: nn.Module,
+        final: float | None = None,
+        end: int = 10_000,
+        begin: int = 0,
+        every: int = 100,
+    ):
         super().__init__()
-        if not 0 <= final <= 1:
+        if final is not None and not 0 <= final <= 1:
             raise ValueError(f"GradualPruning: expected final in [0, 1], got {final}")
         if not 0 <= begin < end or every < 1:
             raise ValueError(
                 "GradualPruning: expected 0 <= begin < end and every of at least 1, got "
                 f"{begin}, {end} and {every}"
             )
-        self.layers = [layer for layer in model.modules() if isinstance(layer, Wired)]
+        self.layers = [layer for layer in model.modules() if isinstance(layer, DNW)]
         if not self.layers:
             raise ValueError("GradualPruning: the model has no DNWLinear or DNWConv2d")
         self.final, self.begin, self.end, self.every = final, begin, end, every
         self._prune()
 
-    def density(self, step: int) -> float:
-        """The density that holds at a step."""
+    def density(self, step: int, final: float | None = None) -> float:
+        """The density that holds at a step; `final` of a layer with one of its own."""
+        final = self.final if final is None else final
+        if final is None:
+            raise ValueError("GradualPruning: expected the final density of a layer, got None")
         step = step if step >= self.end else step - (step - self.begin) % self.every
         done = min(1.0, max(0.0, (step - self.begin) / (self.end - self.begin)))
-        return self.final + (1 - self.final) * (1 - done) ** 3
+        return final + (1 - final) * (1 - done) ** 3
 
     def step(self):
         """After each step of the optimiser."""
@@ -202,4 +232,5 @@ class GradualPruning(_Schedule):
 
     def _prune(self):
         for layer in self.layers:
-            layer.keep = kept_of(layer.weight.numel(), self.density(self.steps))
+            final = layer.final_density if self.final is None else self.final
+            layer.keep = kept_of(layer.weight.numel(), self.density(self.steps, final))

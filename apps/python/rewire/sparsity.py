@@ -1,21 +1,38 @@
 """From a model of torch's layers to one of few edges, and back."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from rewire.nn import DNWConv2d, DNWLinear, SparseConv2d, SparseLinear
+from rewire.nn import (
+    DNWConv2d,
+    DNWLinear,
+    EdgePopupConv2d,
+    EdgePopupLinear,
+    NMConv2d,
+    NMLinear,
+    SparseConv2d,
+    SparseLinear,
+    TopKASTConv2d,
+    TopKASTLinear,
+)
 from rewire.nn.conv2d import is_pointwise
 from rewire.nn.wired import kept_of
 from rewire.replacing import is_sparse, replaced
 
-METHODS = ("dnw", "random")
-
-_LAYERS = {
-    nn.Linear: {"dnw": DNWLinear, "random": SparseLinear},
-    nn.Conv2d: {"dnw": DNWConv2d, "random": SparseConv2d},
+# What stands in the place of torch.nn.Linear and torch.nn.Conv2d, and the options that it has.
+_METHODS = {
+    "dnw": (DNWLinear, DNWConv2d, {"gradient"}),
+    "random": (SparseLinear, SparseConv2d, set()),
+    "rigl": (SparseLinear, SparseConv2d, set()),
+    "set": (SparseLinear, SparseConv2d, set()),
+    "gradual": (DNWLinear, DNWConv2d, {"gradient"}),
+    "edge-popup": (EdgePopupLinear, EdgePopupConv2d, set()),
+    "top-kast": (TopKASTLinear, TopKASTConv2d, {"backward_density"}),
+    "n:m": (NMLinear, NMConv2d, {"decay"}),
 }
 
 
@@ -62,37 +79,53 @@ def layer_densities(
 
 def sparsify(
     model: nn.Module,
-    density: float | Mapping[str, float] = 0.1,
+    density: float | Mapping[str, float] | None = None,
     method: str = "dnw",
     distribution: str = "uniform",
     layers: Iterable[str] | Callable[[str, nn.Module], bool] | None = None,
-    gradient: str | float = "all",
+    gradient: str | float | None = None,
     seed: int | None = None,
+    *,
+    backward_density: float | None = None,
+    decay: float | None = None,
 ) -> nn.Module:
     """Makes layers of a model sparse, in place.
 
     Every `torch.nn.Linear` and `torch.nn.Conv2d`, subclasses left out, or those that `layers`
-    chooses. Weights and biases stay, as the same parameters under "dnw": an optimiser made before
-    goes on.
+    chooses. Weights and biases stay the same parameters, but under "random", "rigl" and "set": an
+    optimiser made before goes on. Layers that are frozen stay so, and hooks stay where they are.
 
     Parameters
     ----------
     density
         The part of the weights that is kept, or {name of a layer: its own}; layers that are not
-        named then stay dense.
+        named then stay dense. None: 0.1, or n / m.
     method
-        "dnw": the strongest edges, chosen anew at each forward pass (`DNWLinear`, `DNWConv2d`);
-        "random": drawn once and fixed, the others not even stored (`SparseLinear`,
-        `SparseConv2d`). A convolution with another padding than zeros cannot be the latter.
+        - "dnw": the strongest edges, chosen anew at each forward pass (`DNWLinear`, `DNWConv2d`);
+        - "random": drawn once and fixed, the others not even stored (`SparseLinear`,
+          `SparseConv2d`). A convolution with another padding than zeros cannot be that;
+        - "rigl", "set": the same, to be moved by `rewire.Rewiring`;
+        - "gradual": the layers of "dnw" with all edges, to be pruned by `rewire.GradualPruning`,
+          in whose end each layer has its density, and with the gradient "kept";
+        - "edge-popup": weights are fixed, and scores choose among them (`EdgePopupLinear`, whose
+          `reset_parameters` draws weights as published);
+        - "top-kast": some more edges learn than are in use (`TopKASTLinear`); a factor times
+          `rewire.nn.exploration_penalty(model)` is to be added to the loss;
+        - "2:4", or other numbers n:m: the n strongest of every m that follow one another
+          (`NMLinear`).
     distribution
         "uniform", "erk" or "global": see `layer_densities`.
     layers
         Names, as of `named_modules`, or a function (name, layer) -> bool. None: all.
     gradient
-        Of "dnw": which candidates learn, see `DNWLinear`; a convolution that is computed dense
-        takes "all" in the place of a fraction.
+        Of "dnw" and "gradual": which candidates learn, see `DNWLinear`; a convolution that is
+        computed dense takes "all" in the place of a fraction.
     seed
-        Of "random"; None: torch's own generator.
+        Of edges and scores that are drawn; None: torch's own generator.
+    backward_density
+        Of "top-kast": see `TopKASTLinear`; a denser layer has its own.
+    decay
+        Of "n:m": see `NMLinear`.
 
     Returns
     -------
@@ -102,36 +135,88 @@ def sparsify(
     Raises
     ------
     ValueError
-        If an option is none of those named, a density is outside of [0, 1], or no layer is chosen.
+        If an option is none of those named, a density is outside of [0, 1], no layer is chosen, or
+        one cannot be what is asked for; nothing is changed then.
 
     >>> import torch, rewire
     >>> model = torch.nn.Sequential(torch.nn.Linear(64, 64), torch.nn.ReLU(), torch.nn.Linear(64, 10))
     >>> rewire.sparsify(model, density=0.1)[0]
     DNWLinear(in_features=64, out_features=64, bias=True, keep=410 (10 %), gradient='all')
     """
-    if method not in METHODS:
-        raise ValueError(f"sparsify: expected method of {', '.join(METHODS)}, got {method!r}")
+    method, n_m = _method_of(method)
+    options = {"gradient": gradient, "backward_density": backward_density, "decay": decay}
+    options = {name: value for name, value in options.items() if value is not None}
+    for name in options.keys() - _METHODS[method][2]:
+        raise ValueError(f"sparsify: method {method!r} has no {name}")
     found = _chosen(model, layers, density)
-    if isinstance(density, Mapping):
-        densities = {name: density[name] for name in found if name in density}
-    else:
-        weights = {name: layer.weight for name, layer in found.items()}
-        densities = layer_densities(weights, density, distribution)
+    densities = _densities_of(found, density, distribution, n_m)
     generator = None if seed is None else torch.Generator().manual_seed(seed)
     new_of = {}
     for name, own in densities.items():
-        layer = found[name]
-        kind = _LAYERS[type(layer)][method]
-        if method == "random":
-            new = kind.from_dense(layer, _random_mask(layer.weight, own, generator))
-        else:
-            new = kind.from_dense(layer, density=own, gradient=_gradient_of(layer, gradient))
-        new_of[layer] = new
+        try:
+            new_of[found[name]] = _made(found[name], method, own, n_m, options, generator)
+        except ValueError as error:
+            raise ValueError(f"sparsify: layer {name!r}: {error}") from error
     return replaced(model, new_of)
 
 
+def _method_of(method: str) -> tuple[str, tuple[int, int] | None]:
+    """The name in `_METHODS`, and n and m."""
+    numbers = re.fullmatch(r"(\d+):(\d+)", str(method))
+    if numbers:
+        n, m = map(int, numbers.groups())
+        if not 0 < n <= m:
+            raise ValueError(f"sparsify: expected n:m with 0 < n <= m, got {method!r}")
+        return "n:m", (n, m)
+    if method not in _METHODS or method == "n:m":
+        names = ", ".join(_METHODS)
+        raise ValueError(f"sparsify: expected method of {names} as in '2:4', got {method!r}")
+    return method, None
+
+
+def _densities_of(found: dict, density, distribution: str, n_m) -> dict[str, float]:
+    if n_m is not None:
+        only = n_m[0] / n_m[1]
+        if density not in (None, only) or distribution != "uniform":
+            raise ValueError(
+                f"sparsify: expected density {only:.6g}, 'uniform', of method '{n_m[0]}:{n_m[1]}', "
+                f"got {density} and {distribution!r}"
+            )
+        return dict.fromkeys(found, only)
+    if isinstance(density, Mapping):
+        densities = {name: density[name] for name in found if name in density}
+        for own in densities.values():
+            kept_of(0, own)  # refuses those out of range
+        return densities
+    weights = {name: layer.weight for name, layer in found.items()}
+    return layer_densities(weights, 0.1 if density is None else density, distribution)
+
+
+def _made(layer: nn.Module, method: str, density: float, n_m, options: dict, generator):
+    """The layer in the place of one."""
+    linear, conv2d, _ = _METHODS[method]
+    kind = conv2d if isinstance(layer, nn.Conv2d) else linear
+    if method in ("random", "rigl", "set"):
+        return kind.from_dense(layer, _random_mask(layer.weight, density, generator))
+    if n_m is not None:
+        return kind.from_dense(layer, n=n_m[0], m=n_m[1], **options)
+    options = {"density": density} | options
+    if method in ("dnw", "gradual"):
+        default = "all" if method == "dnw" else "kept"
+        options["gradient"] = _gradient_of(layer, options.get("gradient", default))
+    if "backward_density" in options:
+        options["backward_density"] = max(density, options["backward_density"])
+    new = kind.from_dense(layer, **options)
+    if method == "gradual":
+        new.keep = new.weight.numel()
+    if method == "edge-popup" and generator is not None:
+        new.reset_scores(generator)
+    return new
+
+
 def _chosen(model: nn.Module, layers, density) -> dict[str, nn.Module]:
-    all_layers = {name: one for name, one in model.named_modules() if type(one) in _LAYERS}
+    kinds = (nn.Linear, nn.Conv2d)
+    all_layers = {name: one for name, one in model.named_modules() if type(one) in kinds}
     if callable(layers):
         found = {name: one for name, one in all_layers.items() if layers(name, one)}
     else:

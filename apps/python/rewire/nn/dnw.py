@@ -15,6 +15,7 @@ class DNW(Wired):
 
     def _wire(self, *, density: float, gradient: str | float = "all", execution: str = "auto"):
         super()._wire(keep=kept_of(self.weight.numel(), density), execution=execution)
+        self.final_density = density  # that pruning leads to: see rewire.GradualPruning
         self.gradient = gradient
         if isinstance(gradient, str) and gradient in ("all", "kept"):
             return
