@@ -200,6 +200,9 @@ def test_channels_without_edges_are_reported():
         conv.weight[0, 1, 2, 2] = conv.weight[3, 0, 0, 0] = 1
     (layer,) = rewire.report(nn.Sequential(SparseConv2d.from_dense(conv)))
     assert (layer.edges, layer.dead_inputs, layer.dead_outputs) == (2, 2, 4)
+    for inputs, outputs in ((0, 3), (3, 0)):
+        (layer,) = rewire.report(nn.Sequential(SparseLinear.from_edges([], inputs, outputs)))
+        assert (layer.edges, layer.dead_inputs, layer.dead_outputs) == (0, inputs, outputs)
 
 
 @pytest.mark.parametrize(

@@ -293,9 +293,9 @@ def report(model: nn.Module) -> list[LayerReport]:
 
 def _report_of(name: str, layer: nn.Module) -> LayerReport:
     used = layer.used_edges()
-    taps = used.reshape(*used.shape[:2], -1).any(2)  # [out, in / groups]
+    taps = used.unsqueeze(2).flatten(2).any(2)  # [out, in / groups]
     groups = getattr(layer, "groups", 1)
-    read = taps.view(groups, -1, taps.shape[1]).any(1)
+    read = taps.unflatten(0, (groups, len(taps) // groups)).any(1)
     return LayerReport(
         name,
         type(layer).__name__,
