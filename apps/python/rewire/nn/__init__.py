@@ -9,6 +9,7 @@ from rewire.nn.linear import SparseLinear
 from rewire.nn.n_m import NMConv2d, NMLinear
 from rewire.nn.neuron_graph import NeuronGraph
 from rewire.nn.top_kast import TopKASTConv2d, TopKASTLinear, exploration_penalty
+from rewire.nn.wired_block import WiredBlock
 
 __all__ = [
     "BatchNorm",
@@ -23,6 +24,7 @@ __all__ = [
     "SparseLinear",
     "TopKASTConv2d",
     "TopKASTLinear",
+    "WiredBlock",
     "exploration_penalty",
     "functional",
 ]
