@@ -26,8 +26,10 @@ def load(
     config
         The file (YAML).
     checkpoint
-        Weights: a checkpoint of `rewire train` or `rewire import-dnw`, a state dict that
-        `torch.save` wrote, or such a dict itself. None: freshly initialised, by the file's seed.
+        Weights: a checkpoint of `rewire train` or `rewire import-dnw`; a state dict that
+        `torch.save` wrote; by its ending, a .safetensors file of `rewire export` or of the package
+        safetensors, which must be installed then; or such a dict itself. None: freshly initialised,
+        by the file's seed.
     overrides
         {key: value} of the file to be replaced: {"model.wiring.prune_rate": 0.9}.
     fast_eval
@@ -43,9 +45,12 @@ def load(
     Raises
     ------
     ValueError
-        If the file or an override is wrong, with its place; or the weights are another network's.
+        If the file or an override is wrong, with its place; the weights are another network's; or a
+        .safetensors file is damaged.
     FileNotFoundError
         If there is no such checkpoint.
+    ImportError
+        If a .safetensors file is given and the package safetensors is not installed.
     """
     settings = [f"{key}={json.dumps(value)}" for key, value in (overrides or {}).items()]
     state = _state_of(checkpoint)
@@ -62,7 +67,10 @@ def _state_of(checkpoint) -> dict[str, Tensor]:
     if checkpoint is None:
         return {}
     if not isinstance(checkpoint, Mapping):
-        checkpoint = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        if str(checkpoint).endswith(".safetensors"):
+            checkpoint = _of_safetensors(checkpoint)
+        else:
+            checkpoint = torch.load(checkpoint, map_location="cpu", weights_only=True)
     if not isinstance(checkpoint, Mapping) or not all(
         isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in checkpoint.items()
     ):
@@ -75,6 +83,20 @@ def _state_of(checkpoint) -> dict[str, Tensor]:
         if name.startswith(_MODEL)
     }
     return state or dict(checkpoint)
+
+
+def _of_safetensors(path: str | os.PathLike) -> dict[str, Tensor]:
+    try:
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+    except ImportError as error:
+        raise ImportError(
+            f"rewire.load: {path} needs the package safetensors: pip install safetensors"
+        ) from error
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"rewire.load: {path} is no safetensors file, or damaged: {error}") from error
 
 
 class _Meter:
