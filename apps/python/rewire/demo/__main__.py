@@ -1,21 +1,20 @@
 """python -m rewire.demo: learned against random wiring, and a page on which the wiring moves."""
 
 import argparse
-import gzip
 import json
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional
 
 import rewire
+from rewire.demo import HERE, PIXELS, digits
 from rewire.nn.wired import Wired
 
-PIXELS, HIDDEN, DIGITS = 64, 96, 10
-HERE = Path(__file__).resolve().parent
+HIDDEN, DIGITS = 96, 10
 
 
 @dataclass
@@ -26,24 +25,6 @@ class Run:
     edges: list = field(default_factory=list)  # [[layer, source, target, weight], ...] each
     accuracy: list = field(default_factory=list)  # per cent of the test images
     moved: list = field(default_factory=list)  # edges that were not there an epoch before
-
-
-def digits() -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Training images [*, 64] in [0, 1] and labels, then those of the test: every fifth image.
-
-    By E. Alpaydin and C. Kaynak, CC BY 4.0. Raises FileNotFoundError where they are neither beside
-    this file nor in a source tree.
-    """
-    name = "digits.csv.gz"
-    places = [HERE / name, HERE.parents[3] / "csrc" / "data" / "digits" / name]
-    for place in places:
-        if place.is_file():
-            lines = gzip.decompress(place.read_bytes()).decode().split()
-            rows = torch.tensor([[int(number) for number in line.split(",")] for line in lines])
-            images, labels = rows[:, :PIXELS].float() / 16, rows[:, PIXELS]
-            tested = torch.arange(len(rows)) % 5 == 4
-            return images[~tested], labels[~tested], images[tested], labels[tested]
-    raise FileNotFoundError(f"{name}: not in {', '.join(str(place.parent) for place in places)}")
 
 
 def network(method: str, density: float, seed: int) -> nn.Module:
