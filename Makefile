@@ -22,7 +22,7 @@ CONFIGURE = -DREWIRE_PYTHON="$(PYTHON)" -DREWIRE_APPS=$(REWIRE_APPS) -DREWIRE_CU
 side_by_side = $(shell "$(PYTHON)" -c "import xdist" 2> /dev/null && echo '-n $(JOBS) --dist loadfile')
 export TORCH TORCH_VERSION CUDA REWIRE_APPS PYTHON
 
-.PHONY: help quickstart test bench configure build wheel sanitize sanitize-threads fuzz matrix deps clean
+.PHONY: help quickstart test bench configure build wheel reference sanitize sanitize-threads fuzz matrix deps clean
 
 help:
 	@echo "make quickstart   train learned and random wiring on handwritten digits, and compare"
@@ -30,6 +30,7 @@ help:
 	@echo "make bench        our speed over that of peers, into $(BUILD)/bench.json; FULL=1 sweeps and draws"
 	@echo "make build        $(BUILD)/rewire and $(BUILD)/librewire.so"
 	@echo "make wheel        the Python package with its library, for pip, into $(BUILD)/wheel"
+	@echo "make reference    the Python package's docstrings as one page, $(BUILD)/reference.md"
 	@echo "make sanitize     the C++ tests under the address and undefined-behaviour sanitizers; ROOMS=..."
 	@echo "make sanitize-threads   the same under the thread sanitizer"
 	@echo "make fuzz         every reader of files against made-up input, SECONDS=60 each; needs clang"
@@ -69,6 +70,9 @@ wheel: deps
 	  --wheel-dir "$(BUILD)/wheel" --config-settings=build-dir="$(BUILD)-wheel" \
 	  --config-settings=cmake.define.REWIRE_CUDA=$(CUDA) \
 	  --config-settings=cmake.define.REWIRE_WERROR=$(if $(CI),ON,OFF) .
+
+reference: build
+	REWIRE_LIBRARY="$(call absolute,$(BUILD))/librewire.so" "$(PYTHON)" apps/python/reference.py "$(BUILD)/reference.md"
 
 sanitize sanitize-threads: deps
 	cmake --preset $@ $(CONFIGURE)

@@ -294,6 +294,7 @@ def _builder(make):
             **options,
         )
 
+    build.__doc__ = f"A network of the graph that `rewire.graphs.{make.__name__}` makes."
     return build
 
 
