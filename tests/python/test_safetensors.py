@@ -1,6 +1,8 @@
 """Files of the package safetensors: what it writes and the program reads, and the other way round."""
 
+import json
 import os
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -89,9 +91,49 @@ def test_a_damaged_file_is_refused(kept, tmp_path):
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_file_is_named(tmp_path):
+def entry(name="fc.bias", dtype="F32", shape=(2,), end=8):
+    return {name: {"dtype": dtype, "shape": shape, "data_offsets": [0, end]}}
+
+
+@pytest.mark.parametrize(
+    ("header", "length", "message"),
+    [
+        (b"{}", 2**63, "damaged: .*header too large"),
+        (b"no\nJSON", None, "damaged: .*invalid JSON"),
+        (b'{"\xff": 1}', None, "damaged: .*invalid UTF-8"),
+        (entry(end=2**40), None, "damaged: "),
+        (entry("a") | entry("b"), None, "damaged: .*invalid offset"),
+        (entry(shape=(2**40, 2**40)), None, "damaged: .*overflow"),
+        (entry(dtype="F\n3"), None, r"damaged: .*unknown variant `F\\n3`"),
+        (entry("a\nb"), None, r"expected names that can be printed, got 'a\\nb'"),
+        (entry("a"), None, "not the weights of this network: missing: .*; unexpected: a"),
+    ],
+)
+def test_a_hostile_file_is_refused_in_one_line(header, length, message, tmp_path):
+    to = tmp_path / "model.safetensors"
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    to.write_bytes(struct.pack("<Q", len(text) if length is None else length) + text + bytes(8))
+    with pytest.raises(ValueError, match=message) as caught:
+        rewire.load(LEARNED, to)
+    assert "\n" not in str(caught.value)
+
+
+@needs_program
+def test_a_network_without_its_candidates_is_refused(tmp_path):
+    to = tmp_path / "model.safetensors"
+    command = [PROGRAM, "export", LEARNED, "--fast-eval", "--to", to]
+    subprocess.run(command, check=True, capture_output=True)
+    for fast_eval in (False, True):
+        with pytest.raises(ValueError, match="not the weights of this network: unexpected: graph"):
+            rewire.load(LEARNED, to, fast_eval=fast_eval)
+
+
+def test_what_cannot_be_opened_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"none\.safetensors"):
         rewire.load(LEARNED, tmp_path / "none.safetensors")
+    (tmp_path / "folder.safetensors").mkdir()
+    with pytest.raises(IsADirectoryError, match=r"folder\.safetensors"):
+        rewire.load(LEARNED, tmp_path / "folder.safetensors")
 
 
 def test_without_the_package_one_line_names_it(monkeypatch):
@@ -109,6 +151,29 @@ def test_a_graph_of_neurons_comes_back(tmp_path):
     net, fresh = (rewire.nn.NeuronGraph(graph, **options) for _ in range(2))
     save_file(net.state_dict(), tmp_path / "net.safetensors")
     fresh.load_state_dict(load_file(tmp_path / "net.safetensors"))
+    x = torch.randn(4, 5)
+    assert torch.equal(fresh(x), net(x))
+
+
+def test_a_graph_of_neurons_comes_back_with_its_edges(tmp_path):
+    """Its state dict has no graph: the edges are the caller's, as tensors."""
+    graph = rewire.graphs.random_dag(5, 30, 3, 150)
+    net = rewire.nn.NeuronGraph(graph)
+    number = {name: i for i, name in enumerate(graph.neurons)}
+    tensors = {
+        "edges": torch.tensor([[number[a], number[b]] for a, b in graph.edges]),
+        "inputs": torch.tensor([number[name] for name in graph.inputs]),
+        "outputs": torch.tensor([number[name] for name in graph.outputs]),
+        "neurons": torch.arange(len(number)),
+    }
+    save_file(tensors | net.state_dict(), tmp_path / "net.safetensors")
+    state = load_file(tmp_path / "net.safetensors")
+    edges, inputs, outputs, neurons = (state.pop(name) for name in tensors)
+    read = rewire.Graph(
+        edges, inputs=inputs.tolist(), outputs=outputs.tolist(), neurons=neurons.tolist()
+    )
+    fresh = rewire.nn.NeuronGraph(read)
+    fresh.load_state_dict(state)
     x = torch.randn(4, 5)
     assert torch.equal(fresh(x), net(x))
 

@@ -27,9 +27,9 @@ def load(
         The file (YAML).
     checkpoint
         Weights: a checkpoint of `rewire train` or `rewire import-dnw`; a state dict that
-        `torch.save` wrote; by its ending, a .safetensors file of `rewire export` or of the package
-        safetensors, which must be installed then; or such a dict itself. None: freshly initialised,
-        by the file's seed.
+        `torch.save` wrote; by its ending, a .safetensors file of `rewire export`, without its
+        `--fast-eval`, or of the package safetensors, which must be installed then; or such a dict
+        itself. None: freshly initialised, by the file's seed.
     overrides
         {key: value} of the file to be replaced: {"model.wiring.prune_rate": 0.9}.
     fast_eval
@@ -47,8 +47,8 @@ def load(
     ValueError
         If the file or an override is wrong, with its place; the weights are another network's; or a
         .safetensors file is damaged.
-    FileNotFoundError
-        If there is no such checkpoint.
+    OSError
+        If the checkpoint cannot be opened, FileNotFoundError if there is none.
     ImportError
         If a .safetensors file is given and the package safetensors is not installed.
     """
@@ -77,6 +77,9 @@ def _state_of(checkpoint) -> dict[str, Tensor]:
         raise ValueError("rewire.load: expected a checkpoint that is a dict of tensors")
     if not checkpoint:
         raise ValueError("rewire.load: the checkpoint holds no tensor")
+    for name in checkpoint:
+        if not name.isprintable():  # a message with it would be of several lines
+            raise ValueError(f"rewire.load: expected names that can be printed, got {name!r}")
     state = {
         name.removeprefix(_MODEL): tensor
         for name, tensor in checkpoint.items()
@@ -93,10 +96,15 @@ def _of_safetensors(path: str | os.PathLike) -> dict[str, Tensor]:
         raise ImportError(
             f"rewire.load: {path} needs the package safetensors: pip install safetensors"
         ) from error
+    with open(path, "rb"):  # load_file does not name what it cannot open
+        pass
     try:
         return load_file(path)
     except SafetensorError as error:
-        raise ValueError(f"rewire.load: {path} is no safetensors file, or damaged: {error}") from error
+        reason = str(error).encode("unicode_escape").decode()  # one line: it quotes the file
+        raise ValueError(
+            f"rewire.load: {path} is no safetensors file, or damaged: {reason}"
+        ) from error
 
 
 class _Meter:
