@@ -94,6 +94,21 @@ def test_compiles_ahead_of_time(name, tmp_path):
             torch.testing.assert_close(compiled(batch), model(batch))
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="compiling needs g++")
+@every_model
+def test_compiles_once_for_any_batch_forward_and_backward(name):
+    model, x, other = made(name)
+    torch.compiler.reset()
+    compiled = torch.compile(model, fullgraph=True, dynamic=True)
+    with torch._dynamo.config.patch(error_on_recompile=True):
+        for batch in (x, other, x[:3]):
+            tensors = [batch.detach().requires_grad_(), *model.parameters()]
+            y, eager = compiled(tensors[0]), model(tensors[0])
+            torch.testing.assert_close(y, eager)
+            torch.testing.assert_close(gradients(y, tensors), gradients(eager, tensors))
+
+
 class OfOperators(nn.Module):
     """A layer as a user writes it, of the operators alone."""
 
