@@ -119,3 +119,44 @@ def test_sparsify_report_train_densify(case, method):
     for name, used in state.items():
         assert not model.get_submodule(name).weight[~used].any(), name
     torch.testing.assert_close(outputs(model, x), sparse, rtol=1e-4, atol=1e-5)
+
+
+class Tagger(nn.Module):
+    """[batch, times, 12] to [batch, times, 5], by torch's own modules that keep their weights."""
+
+    def __init__(self):
+        super().__init__()
+        self.lstm = nn.LSTM(12, 16, batch_first=True)
+        self.attention = nn.MultiheadAttention(16, 4, batch_first=True)
+        self.out = nn.Linear(16, 5)
+
+    def forward(self, x):
+        x, _ = self.lstm(x)
+        x, _ = self.attention(x, x, x, need_weights=False)
+        return self.out(x)
+
+
+@pytest.mark.parametrize("method", KINDS)
+def test_weights_that_are_no_layers_stay_dense_and_learn(method):
+    torch.manual_seed(0)
+    model, x = Tagger(), torch.randn(4, 7, 12)
+    kept = {name: one for name, one in model.named_parameters() if not name.startswith("out.")}
+    before = {name: one.detach().clone() for name, one in kept.items()}
+    rewire.sparsify(model, density=0.1, method=method, seed=1)
+    assert [layer.name for layer in rewire.report(model)] == ["out"]
+    parameters = dict(model.named_parameters())
+    for name, one in kept.items():
+        assert parameters[name] is one and torch.equal(one, before[name]), name
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    model(x).square().mean().backward()
+    optimizer.step()
+    assert not torch.equal(model.lstm.weight_hh_l0, before["lstm.weight_hh_l0"])
+    assert not torch.equal(model.attention.in_proj_weight, before["attention.in_proj_weight"])
+
+
+@pytest.mark.parametrize("model", [nn.LSTM(12, 16), nn.MultiheadAttention(16, 4)])
+def test_a_model_of_nothing_else_is_refused(model):
+    with pytest.raises(ValueError, match="the model has no linear layer or convolution to be chosen"):
+        rewire.sparsify(model, density=0.1)
+    with pytest.raises(ValueError, match="no linear layer or convolution named 'lstm'"):
+        rewire.sparsify(Tagger(), density=0.1, layers=["lstm"])
