@@ -96,16 +96,10 @@ void Graph::finish() {
   check_list("inputs", inputs_);
   check_list("outputs", outputs_);
   check_ends();
-  check_activations();
+  const Tensor codes = activation_codes();
   find_levels();
-  const auto& names = graph::activation_names();
-  std::vector<int64_t> codes;
-  for (const std::string& name : activation_) {
-    const auto found = std::find(names.begin(), names.end(), name);
-    codes.push_back(found == names.end() ? 0 : found - names.begin());
-  }
-  structure_ = ops::neuron_structure(sources_, targets_, levels_, numbers(codes),
-                                     numbers(places(inputs_)), numbers(places(outputs_)));
+  structure_ = ops::neuron_structure(sources_, targets_, levels_, codes, numbers(places(inputs_)),
+                                     numbers(places(outputs_)));
   if (!parallel_) check_parallel();
 }
 
@@ -134,14 +128,18 @@ void Graph::check_ends() const {
   }
 }
 
-void Graph::check_activations() const {
+Tensor Graph::activation_codes() const {
   const auto& known = graph::activation_names();
+  std::vector<int64_t> codes;
   for (size_t i = 0; i < neurons_.size(); ++i) {
     const std::string& own = activation_[i];
-    TORCH_CHECK_VALUE(own.empty() || std::find(known.begin(), known.end(), own) != known.end(),
-                      "Graph: unknown activation '", own, "' of neuron '", neurons_[i],
-                      "': expected one of ", fmt::format("{}", fmt::join(known, ", ")));
+    const auto found = own.empty() ? known.begin() : std::find(known.begin(), known.end(), own);
+    TORCH_CHECK_VALUE(found != known.end(), "Graph: unknown activation '", own, "' of neuron '",
+                      neurons_[i], "': expected one of ",
+                      fmt::format("{}", fmt::join(known, ", ")));
+    codes.push_back(found - known.begin());
   }
+  return numbers(codes);
 }
 
 void Graph::find_levels() {

@@ -85,7 +85,7 @@ class Graph {
   void number(const std::vector<std::string>& names);
   void finish();  // checks, levels and structure, of what is set
   void check_ends() const;
-  void check_activations() const;
+  at::Tensor activation_codes() const;  // checked
   void check_parallel() const;
   void find_levels();
   std::vector<int64_t> places(const std::vector<std::string>& names) const;
