@@ -18,13 +18,16 @@ ops::NeuronStructure moved(const ops::NeuronStructure& s, at::Device to) {
           s.order.to(to),   s.outputs.to(to)};
 }
 
-// Of a parameter's kind, with what survives of it and 0 for what is new.
-Tensor carried(const Tensor& old, const Tensor& places) {
-  if (!old.defined()) return {};
+// What survives of `old` in its new places, and `fresh` where it is new.
+Tensor carried(const Tensor& old, const Tensor& places, const Tensor& fresh) {
   const Tensor kept = places.ge(0).nonzero().flatten();
-  Tensor moved = at::zeros({places.numel()}, old.options());
-  return moved.index_copy_(0, kept.to(old.device()),
-                           old.index_select(0, places.index_select(0, kept).to(old.device())));
+  const Tensor from = places.index_select(0, kept).to(old.device());
+  return fresh.index_copy(0, kept.to(old.device()), old.index_select(0, from));
+}
+
+// The same of what an optimiser remembers, which begins at 0.
+Tensor carried(const Tensor& old, const Tensor& places) {
+  return old.defined() ? carried(old, places, at::zeros({places.numel()}, old.options())) : old;
 }
 
 std::unique_ptr<torch::optim::OptimizerParamState> carried(
@@ -93,12 +96,8 @@ Edited edit(const NeuronGraph& network, const GraphEdit& edit) {
   NeuronGraph next(std::move(graph), options);
   next->to(network->weight.device(), network->weight.scalar_type());
   const torch::NoGradGuard no_grad;
-  const auto copy = [](const Tensor& from, const Tensor& to, const Tensor& places) {
-    const Tensor of = places.to(from.device());
-    to.copy_(at::where(of.ge(0), from.index_select(0, of.clamp_min(0)), to));
-  };
-  if (network->weight.numel() > 0) copy(network->weight, next->weight, changes.edges);
-  copy(network->bias, next->bias, changes.neurons);
+  next->weight.copy_(carried(network->weight, changes.edges, next->weight));
+  next->bias.copy_(carried(network->bias, changes.neurons, next->bias));
   next->train(network->is_training());
   return {next, changes};
 }
