@@ -129,9 +129,14 @@ struct StateLayout {
   StateLayout(const BlocksCall& call, const at::Tensor& input);
   StateLayout(int64_t batch, int64_t height, int64_t width);
   int64_t places() const { return height * width; }
-  bool is_empty() const { return batch == 0 || places() == 0; }
   int64_t images_of(int64_t chunk) const { return std::min(images, batch - chunk * images); }
 };
+
+// Whether a call has nothing to compute. Where its batch is that of several processes, those with
+// images wait for what one without them adds up.
+inline bool is_empty(const BlocksCall& call, const StateLayout& layout) {
+  return layout.places() == 0 || (layout.batch == 0 && call.group.empty());
+}
 
 // output [batch, outputs, height, width], mean and variance (of statistics that are not given),
 // state.
@@ -150,8 +155,7 @@ struct BlocksGradients {
   at::Tensor norm_bias;
 };
 
-// Shapes of the statistics that a call takes, and of its results where there is no image or place;
-// of a group of processes, what the others' images make of the statistics.
+// Shapes of the statistics that a call takes, and of its results where there is no image or place.
 std::vector<int64_t> moments_of(const BlocksCall& call, int64_t batch);
 BlocksOutput empty_output(const BlocksCall& call, const at::Tensor& input);
 BlocksGradients zero_gradients(const BlocksCall& call, const at::Tensor& input,
@@ -161,7 +165,7 @@ BlocksGradients zero_gradients(const BlocksCall& call, const at::Tensor& input,
 struct BlocksOnCpu {
   // Checks the edges, where there are any, and sets the execution.
   static void resolve(const char* op, std::string_view execution, BlocksCall& call);
-  // There is an image and a place at least. mean, variance: given statistics, else undefined.
+  // Not of what is_empty. mean, variance: given statistics, else undefined.
   static BlocksOutput forward(const BlocksCall& call, const at::Tensor& input,
                               const at::Tensor& mean, const at::Tensor& variance);
   // input: of an entry, else its sizes alone are read.

@@ -73,7 +73,8 @@ class Backward {
            const Tensor& input, const Tensor& mean, const Tensor& variance, const Tensor& state)
       : call_(call),
         layout_(layout),
-        chunks_(std::clamp<int64_t>(kWideColumns / layout.stride, 1, layout.chunks)),
+        chunks_(std::clamp<int64_t>(kWideColumns / layout.stride, 1,
+                                    std::max<int64_t>(1, layout.chunks))),
         columns_(chunks_ * layout.stride),
         ld_(columns_ + kGap),
         groups_((layout.chunks + chunks_ - 1) / chunks_),
@@ -88,7 +89,7 @@ class Backward {
     if (call.gradient_rates && call.execution == Execution::kSparse) {
       forward_edges_ = std::make_unique<BlockEdges<T>>(call, ld_, Direction::kForward);
     }
-    const int64_t count = std::min<int64_t>(at::get_num_threads(), groups_);
+    const int64_t count = std::max<int64_t>(1, std::min<int64_t>(at::get_num_threads(), groups_));
     for (int64_t i = 0; i < count; ++i) add_share(state.options());
     // Statistics of the batch tie all images together: then all gradients are held at once.
     const int64_t slots = call.statistics == Statistics::kBatch ? groups_ : count;

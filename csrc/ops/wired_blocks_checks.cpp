@@ -12,7 +12,6 @@
 #include "ops/check.h"
 #include "ops/pointwise.h"
 #include "ops/structure.h"
-#include "ops/sum_over_peers.h"
 #include "ops/wired_blocks.h"
 
 namespace rewire::ops {
@@ -196,31 +195,14 @@ BlocksOutput empty_output(const BlocksCall& call, const Tensor& input) {
       std::numeric_limits<double>::quiet_NaN();  // of nothing, as torch has it
   const StateLayout layout(call, input);
   const auto options = call.weight.options();
-  const Tensor mean = at::full(moments_of(call, layout.batch), kNoMean, options);
-  const Tensor variance = mean.clone();
-  if (!call.group.empty()) {
-    const double places = double(layout.places());
-    for (const Block& block : call.blocks) {
-      std::vector<double> sums(block.size + 1), offs(block.size);
-      sum_over_peers(sums, call.group);
-      sum_over_peers(offs, call.group);
-      for (int64_t c = 0; c < block.size; ++c) {
-        mean[block.parameter + c] = sums[c] / sums.back();
-        variance[block.parameter + c] = offs[c] / (sums.back() * places);
-      }
-    }
-  }
-  return {at::empty({layout.batch, call.outputs(), layout.height, layout.width}, options), mean,
-          variance, at::zeros({layout.chunks, call.kept_channels(), layout.stride}, options)};
+  const auto moments = at::full(moments_of(call, layout.batch), kNoMean, options);
+  return {at::empty({layout.batch, call.outputs(), layout.height, layout.width}, options), moments,
+          moments.clone(),
+          at::zeros({layout.chunks, call.kept_channels(), layout.stride}, options)};
 }
 
 BlocksGradients zero_gradients(const BlocksCall& call, const Tensor& input,
                                const Tensor& grad_output) {
-  for (auto block = call.blocks.rbegin(); !call.group.empty() && block != call.blocks.rend();
-       ++block) {
-    std::vector<double> none(2 * block->size + 1);
-    sum_over_peers(none, call.group);
-  }
   return {at::zeros(input.sizes(), grad_output.options()), at::zeros_like(call.weight),
           at::zeros_like(call.depthwise), at::zeros_like(call.norm_weight),
           at::zeros_like(call.norm_bias)};

@@ -49,7 +49,8 @@ class Forward {
         variance_(statistics(results.variance)),
         edges_(call, layout.stride, Direction::kForward) {
     const auto options = results.output.options();
-    const int64_t count = std::min<int64_t>(at::get_num_threads(), layout.chunks);
+    const int64_t count =
+        std::max<int64_t>(1, std::min<int64_t>(at::get_num_threads(), layout.chunks));
     for (int64_t i = 0; i < count; ++i) workspaces_.emplace_back(call, layout, input, options);
     if (call.keep_state) {
       states_ = results.state;

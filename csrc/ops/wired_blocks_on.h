@@ -48,7 +48,7 @@ BlocksOutputs forward_on(const at::Tensor& input, const at::Tensor& weight,
     return statistics ? summable(*statistics) : at::Tensor();
   };
   const BlocksOutput results =
-      StateLayout(call, input).is_empty()
+      is_empty(call, StateLayout(call, input))
           ? empty_output(call, input)
           : Device::forward(call, summable(input), given(mean), given(variance));
   // Given statistics are an argument: no output may be one.
@@ -81,9 +81,10 @@ BlocksGradientOutputs backward_on(
   check_shape(kWiredBlocksBackward, "variance", summable(variance), moments, call.weight);
   const at::Tensor grad = summable(grad_output);
   const BlocksGradients grads =
-      layout.is_empty() ? zero_gradients(call, input, grad)
-                        : Device::backward(call, grad, entry_stride > 0 ? summable(input) : input,
-                                           summable(mean), summable(variance), state.contiguous());
+      is_empty(call, layout)
+          ? zero_gradients(call, input, grad)
+          : Device::backward(call, grad, entry_stride > 0 ? summable(input) : input, summable(mean),
+                             summable(variance), state.contiguous());
   const auto dtype = weight.scalar_type();
   return {grads.input.to(dtype), grads.weight.to(dtype).view(weight.sizes()),
           grads.depthwise.to(dtype).view(depthwise.sizes()), grads.norm_weight.to(dtype),
