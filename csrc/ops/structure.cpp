@@ -1,6 +1,9 @@
 #include "ops/structure.h"
 
+#include <ATen/Parallel.h>
 #include <c10/util/Exception.h>
+
+#include <algorithm>
 
 #include "ops/check.h"
 
@@ -16,6 +19,14 @@ void check_indices(const char* op, const char* name, const at::Tensor& tensor,
   check_device(op, name, tensor, like);
 }
 
+// Calls f(begin, end) with shares of the lists, on several threads where there are many edges.
+template <typename F>
+void for_each_share(int64_t num_lists, int64_t num_edges, F&& f) {
+  constexpr int64_t kFewestEdges = 1 << 15;
+  const int64_t grain = kFewestEdges * num_lists / std::max<int64_t>(1, num_edges);
+  at::parallel_for(0, num_lists, std::max<int64_t>(1, grain), f);
+}
+
 // Offsets and ascending indices of one direction.
 void check_direction(const char* op, const char* offsets_name, const at::Tensor& offsets_tensor,
                      const char* indices_name, const at::Tensor& indices_tensor, int64_t most) {
@@ -28,13 +39,17 @@ void check_direction(const char* op, const char* offsets_name, const at::Tensor&
   for (int64_t i = 0; i < num_lists; ++i) {
     TORCH_CHECK(offsets[i] <= offsets[i + 1] && offsets[i + 1] <= num_edges, op, ": expected ",
                 offsets_name, " to ascend, got ", offsets[i], " and ", offsets[i + 1], " at ", i);
-    int64_t before = -1;
-    for (int32_t e = offsets[i]; e < offsets[i + 1]; ++e) {
-      TORCH_CHECK(indices[e] > before && indices[e] < most, op, ": expected ", indices_name,
-                  " in [0, ", most, ") and ascending in each list, got ", indices[e], " at ", e);
-      before = indices[e];
-    }
   }
+  for_each_share(num_lists, num_edges, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      int64_t before = -1;
+      for (int32_t e = offsets[i]; e < offsets[i + 1]; ++e) {
+        TORCH_CHECK(indices[e] > before && indices[e] < most, op, ": expected ", indices_name,
+                    " in [0, ", most, ") and ascending in each list, got ", indices[e], " at ", e);
+        before = indices[e];
+      }
+    }
+  });
 }
 
 }  // namespace
@@ -81,15 +96,17 @@ void check_edges(const char* op, const Structure& s) {
   const auto* rows = s.rows.const_data_ptr<int32_t>();
   const auto* order = s.order.const_data_ptr<int32_t>();
   const int32_t num_edges = s.columns.numel();
-  for (int64_t column = 0; column < in; ++column) {
-    for (int32_t j = column_offsets[column]; j < column_offsets[column + 1]; ++j) {
-      const int32_t e = order[j];
-      TORCH_CHECK(e >= 0 && e < num_edges && columns[e] == column && row_offsets[rows[j]] <= e &&
-                      e < row_offsets[rows[j] + 1],
-                  op, ": expected order[", j, "] to be the position of the edge from ", column,
-                  " to ", rows[j], ", got ", e);
+  for_each_share(in, num_edges, [&](int64_t begin, int64_t end) {
+    for (int64_t column = begin; column < end; ++column) {
+      for (int32_t j = column_offsets[column]; j < column_offsets[column + 1]; ++j) {
+        const int32_t e = order[j];
+        TORCH_CHECK(e >= 0 && e < num_edges && columns[e] == column && row_offsets[rows[j]] <= e &&
+                        e < row_offsets[rows[j] + 1],
+                    op, ": expected order[", j, "] to be the position of the edge from ", column,
+                    " to ", rows[j], ", got ", e);
+      }
     }
-  }
+  });
 }
 
 Structure contiguous(const Structure& s) {
