@@ -9,6 +9,7 @@
 #include <torch/library.h>
 
 #include "ops/check.h"
+#include "ops/dense_product.h"
 #include "ops/dispatch.h"
 #include "ops/pointwise.h"
 #include "ops/rewire.h"
@@ -22,7 +23,9 @@ using torch::autograd::variable_list;
 
 constexpr const char* kCandidateGradient = "candidate_gradient";
 
-void check(const Tensor& grad_output, const Tensor& input, const Tensor& rates) {
+using Rates = std::optional<Tensor>;
+
+void check(const Tensor& grad_output, const Tensor& input, const Rates& rates) {
   check_floating(kCandidateGradient, "grad_output", grad_output);
   check_dtype(kCandidateGradient, "input", input, grad_output);
   check_device(kCandidateGradient, "input", input, grad_output);
@@ -32,27 +35,37 @@ void check(const Tensor& grad_output, const Tensor& input, const Tensor& rates) 
               kCandidateGradient,
               ": expected grad_output [batch, out, ...] and input [batch, in, ...] that differ ",
               "in their channels alone, got ", of_output, " and ", of_input);
-  check_shape(kCandidateGradient, "rates", rates, {of_output[1]}, grad_output);
+  if (rates) check_shape(kCandidateGradient, "rates", *rates, {of_output[1]}, grad_output);
+}
+
+Tensor gradient_of_all(const Tensor& grad_output, const Tensor& input) {
+  const auto dtype = input.scalar_type();
+  const bool half = dtype == at::kHalf || dtype == at::kBFloat16;
+  return half ? grad_of_candidates(grad_output, input)
+              : grad_weight_dense(in_maps(grad_output), in_maps(input));
 }
 
 // Outputs of rate 0 cost nothing.
-Tensor gradient_cpu(const Tensor& grad_output, const Tensor& input, const Tensor& rates) {
+Tensor gradient_cpu(const Tensor& grad_output, const Tensor& input, const Rates& rates) {
   check(grad_output, input, rates);
-  const Tensor chosen = rates.nonzero().squeeze(1);
+  if (!rates) return gradient_of_all(grad_output, input);
+  const Tensor chosen = rates->nonzero().squeeze(1);
   Tensor out = at::zeros({grad_output.size(1), input.size(1)}, grad_output.options());
   if (chosen.numel() == 0) return out;
-  const Tensor part = grad_of_candidates(grad_output.index_select(1, chosen), input);
-  return out.index_copy_(0, chosen, part.mul_(rates.index_select(0, chosen).unsqueeze(1)));
+  const Tensor part = gradient_of_all(grad_output.index_select(1, chosen), input);
+  return out.index_copy_(0, chosen, part.mul_(rates->index_select(0, chosen).unsqueeze(1)));
 }
 
 // Elsewhere nothing waits for the rates.
-Tensor gradient_any(const Tensor& grad_output, const Tensor& input, const Tensor& rates) {
+Tensor gradient_any(const Tensor& grad_output, const Tensor& input, const Rates& rates) {
   check(grad_output, input, rates);
-  const Tensor of_output = rates.unsqueeze(1);
-  return grad_of_candidates(grad_output, input).mul_(of_output).masked_fill_(of_output == 0, 0);
+  const Tensor all = grad_of_candidates(grad_output, input);
+  if (!rates) return all;
+  const Tensor of_output = rates->unsqueeze(1);
+  return (all * of_output).masked_fill_(of_output == 0, 0);
 }
 
-Tensor gradient_meta(const Tensor& grad_output, const Tensor& input, const Tensor& rates) {
+Tensor gradient_meta(const Tensor& grad_output, const Tensor& input, const Rates& rates) {
   check(grad_output, input, rates);
   return at::empty_symint({grad_output.sym_size(1), input.sym_size(1)}, grad_output.options());
 }
@@ -60,15 +73,15 @@ Tensor gradient_meta(const Tensor& grad_output, const Tensor& input, const Tenso
 // Bilinear. Rates are constants.
 struct CandidateGradient : torch::autograd::Function<CandidateGradient> {
   static Tensor forward(AutogradContext* ctx, const Tensor& grad_output, const Tensor& input,
-                        const Tensor& rates) {
+                        const Rates& rates) {
     at::AutoDispatchBelowADInplaceOrView below_autograd;
-    ctx->save_for_backward({grad_output, input, rates});
+    ctx->save_for_backward({grad_output, input, rates.value_or(Tensor())});
     return candidate_gradient(grad_output, input, rates);
   }
 
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
     const variable_list saved = ctx->get_saved_variables();
-    const Tensor matrix = grads[0] * saved[2].unsqueeze(1);
+    const Tensor matrix = saved[2].defined() ? grads[0] * saved[2].unsqueeze(1) : grads[0];
     const auto times = [](const Tensor& matrix, const Tensor& maps, const Tensor& like) {
       const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
       return at::matmul(matrix, in_maps(maps)).reshape_as(like);
@@ -78,13 +91,13 @@ struct CandidateGradient : torch::autograd::Function<CandidateGradient> {
   }
 };
 
-Tensor gradient_autograd(const Tensor& grad_output, const Tensor& input, const Tensor& rates) {
+Tensor gradient_autograd(const Tensor& grad_output, const Tensor& input, const Rates& rates) {
   return CandidateGradient::apply(grad_output, input, rates);
 }
 
 }  // namespace
 
-Tensor candidate_gradient(const Tensor& grad_output, const Tensor& input, const Tensor& rates) {
+Tensor candidate_gradient(const Tensor& grad_output, const Tensor& input, const Rates& rates) {
   static const auto op = find_op<decltype(gradient_cpu)>("rewire::candidate_gradient");
   return op.call(grad_output, input, rates);
 }

@@ -60,7 +60,7 @@ TORCH_LIBRARY(rewire, m) {
 
   // The gradient that `candidates` gives to edges not in use: an op, since how much of it there is
   // to compute is data.
-  m.def("candidate_gradient(Tensor grad_output, Tensor input, Tensor rates) -> Tensor");
+  m.def("candidate_gradient(Tensor grad_output, Tensor input, Tensor? rates=None) -> Tensor");
 
   // From candidates to edges and back: what the wired layers are made of, and their gradient
   // `kept`.

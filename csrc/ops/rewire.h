@@ -132,10 +132,10 @@ at::Tensor wired_linear(const at::Tensor& input, const at::Tensor& weight,
 // The gradient of a layer's candidates, of those outputs whose rate is not 0.
 //   out[v, u] = rates[v] sum over n, p of grad_output[n, v, p] input[n, u, p]
 // grad_output [batch, out, *places], input [batch, in, *places], rates [out], floating, of one
-// dtype. Returns [out, in]. On the CPU an output of rate 0 costs nothing. Gradient: to grad_output
-// and input, differentiable in turn; none to rates.
+// dtype; without rates each is 1. Returns [out, in]. On the CPU an output of rate 0 costs nothing.
+// Gradient: to grad_output and input, differentiable in turn; none to rates.
 at::Tensor candidate_gradient(const at::Tensor& grad_output, const at::Tensor& input,
-                              const at::Tensor& rates);
+                              const std::optional<at::Tensor>& rates = std::nullopt);
 
 // The candidates in use, and a matrix of them.
 //   values[e] = weight[v, u] for the edge e from u to v        weight [out, in] or [out, in, 1, 1]

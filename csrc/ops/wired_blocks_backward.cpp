@@ -8,6 +8,7 @@
 #include <memory>
 #include <utility>
 
+#include "kernels/cpu/dense_product.h"
 #include "ops/sum_over_peers.h"
 #include "ops/wired_blocks_steps.h"
 
@@ -329,10 +330,10 @@ class Backward {
     for (const auto& [first, last] : rows_) {
       const int64_t begin = std::max(first, block.target), count = last - begin;
       if (count <= 0) continue;
-      share.weight.narrow(0, begin, count)
-          .narrow(1, block.column, block.size)
-          .addmm_(matrix_of(grad + (begin - block.target) * ld_, count, columns_, ld_),
-                  matrix_of(z, block.size, columns_, ld_).t());
+      const int64_t width = call_.weight.size(1);
+      T* sums = share.weight.template mutable_data_ptr<T>() + begin * width + block.column;
+      kernels::add_product_transposed<T>({grad + (begin - block.target) * ld_, ld_}, {z, ld_},
+                                         {sums, width}, count, block.size, columns_);
     }
   }
 

@@ -1,13 +1,13 @@
 // Steps that wired_blocks takes forward and backward.
 #pragma once
 
-#include <ATen/ops/from_blob.h>
 #include <ATen/Parallel.h>
 
 #include <algorithm>
 #include <cmath>
 #include <vector>
 
+#include "kernels/cpu/dense_product.h"
 #include "kernels/cpu/norm_depthwise.h"
 #include "kernels/cpu/sparse_product.h"
 #include "ops/structure.h"
@@ -15,24 +15,17 @@
 
 namespace rewire::ops {
 
-// `count` rows of a buffer, `stride` elements apart, as a matrix.
-template <typename T>
-at::Tensor matrix_of(const T* data, int64_t count, int64_t num_columns, int64_t stride) {
-  return at::from_blob(const_cast<T*>(data), {count, num_columns}, {stride, 1},
-                       at::dtype(c10::CppTypeToScalarType<T>::value));
-}
-
 enum class Direction { kForward, kBackward };
 
 // The edges of every block: streams for rows `stride` apart, or, where the execution is dense, the
-// matrix of the edges in use.
+// matrix of the edges in use, by its target.
 template <typename T>
 class BlockEdges {
  public:
   BlockEdges(const BlocksCall& call, int64_t stride, Direction direction)
       : call_(call), direction_(direction) {
     if (call.execution == Execution::kDense) {
-      dense_ = call.used();
+      dense_ = direction == Direction::kForward ? call.used() : call.used().t().contiguous();
       return;
     }
     streams_.resize(call.num_blocks());
@@ -53,11 +46,13 @@ class BlockEdges {
     }
     const bool forward = direction_ == Direction::kForward;
     const Block& block = call_.blocks[index];
-    const int64_t sent = call_.sent(block);
-    const at::Tensor weight = call_.part_of(block, dense_);
-    at::Tensor to = matrix_of(target, forward ? sent : block.size, num_columns, stride);
-    const at::Tensor from = matrix_of(source, forward ? block.size : sent, num_columns, stride);
-    to.addmm_(forward ? weight : weight.t(), from, start == kernels::Start::kTarget ? 1 : 0);
+    const int64_t sent = call_.sent(block), width = dense_.size(1);
+    const T* weight =
+        dense_.template const_data_ptr<T>() +
+        (forward ? block.target * width + block.column : block.column * width + block.target);
+    const int64_t targets = forward ? sent : block.size, sources = forward ? block.size : sent;
+    kernels::dense_product<T>({weight, width}, {source, stride}, {target, stride}, targets,
+                              num_columns, sources, start);
   }
 
  private:

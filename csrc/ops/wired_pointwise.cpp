@@ -66,7 +66,7 @@ struct StraightThrough : torch::autograd::Function<StraightThrough> {
       grad_weight =
           at::where(is_edge, at_edges(grad_edges), candidate_gradient(grads[0], input, rates));
     } else if (to_weight) {
-      grad_weight = grad_of_candidates(grads[0], input);
+      grad_weight = candidate_gradient(grads[0], input);
     }
     return {to_input ? grad_input : Tensor(),
             to_weight ? grad_weight.view_symint(weight.sym_sizes()) : Tensor(),

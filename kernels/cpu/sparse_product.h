@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "kernels/cpu/edges.h"
+#include "kernels/cpu/start.h"
 
 namespace rewire::kernels {
 
@@ -13,13 +14,6 @@ namespace rewire::kernels {
 inline constexpr int64_t kFewestColumns = 16;
 // Columns that keep all accumulators busy.
 inline constexpr int64_t kTile = 64;
-
-// What a target's row holds before its edges are added.
-enum class Start {
-  kZero,
-  kBias,   // bias[target] in every column
-  kTarget  // what is there
-};
 
 // What a call may do for the caches beside its product, where rows of one tile lie side by side.
 template <typename T>

@@ -269,7 +269,8 @@ Op candidate_gradient_row() {
         .launches_kernels = false,
         .sums = true};
   op.reference = [](const Values& a) -> Values {
-    const Tensor grad = a[0].toTensor(), input = a[1].toTensor(), rates = a[2].toTensor();
+    const Tensor grad = a[0].toTensor(), input = a[1].toTensor();
+    const Tensor rates = a[2].isNone() ? torch::ones({grad.size(1)}) : a[2].toTensor();
     const auto wide = grad.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
     const auto flat = [&](const Tensor& maps) {
       int64_t columns = maps.size(0);
@@ -280,10 +281,10 @@ Op candidate_gradient_row() {
                 .to(grad.scalar_type())};
   };
   for (const Shape& shape : kShapes) {
-    op.samples.push_back({shape.name,
-                          {drawn(input_shape(shape, shape.out, false), 6),
-                           drawn(input_shape(shape, shape.in, false), 3), rates_of(shape.out)},
-                          shape.large});
+    const Tensor grad = drawn(input_shape(shape, shape.out, false), 6);
+    const Tensor input = drawn(input_shape(shape, shape.in, false), 3);
+    op.samples.push_back({shape.name, {grad, input, rates_of(shape.out)}, shape.large});
+    op.samples.push_back({shape.name + ", all", {grad, input, c10::IValue()}, shape.large});
   }
   const std::string expected = "candidate_gradient: expected ";
   op.refusals = {{{kInput, drawn({2, 3}, 1), rates_of(3)},

@@ -61,6 +61,7 @@ def test_opcheck_parts(layout):
     opcheck(ops.edge_matrix, (values, *structure[:2], weight.shape[1]))
     grad = torch.zeros(x.shape[0], weight.shape[0], *x.shape[2:], dtype=x.dtype, requires_grad=True)
     opcheck(ops.candidate_gradient, (grad, x, torch.ones_like(weight[:, 0]).detach()))
+    opcheck(ops.candidate_gradient, (grad, x))
     for to_input, to_values in ((True, True), (True, False), (False, True)):
         opcheck(
             ops.sparse_pointwise_backward,
@@ -92,8 +93,9 @@ def test_straight_through_gradients_can_be_differentiated(execution):
 
         assert torch.autograd.gradgradcheck(apply, (x, weight, bias))
     grad = drawn(x.shape[0], weight.shape[0], *x.shape[2:], seed=9)
-    assert torch.autograd.gradcheck(ops.candidate_gradient, (grad, x, rates))
-    assert torch.autograd.gradgradcheck(ops.candidate_gradient, (grad, x, rates))
+    for arguments in ((grad, x, rates), (grad, x)):
+        assert torch.autograd.gradcheck(ops.candidate_gradient, arguments)
+        assert torch.autograd.gradgradcheck(ops.candidate_gradient, arguments)
 
 
 def test_layers_without_bias_have_gradients():
