@@ -39,14 +39,18 @@ void check_matrix(const Tensor& values, const Tensor& row_offsets, const Tensor&
   TORCH_CHECK(in >= 0, "edge_matrix: expected in_channels of at least 0, got ", in);
 }
 
-// Calls f(place in the matrix, edge) for each edge.
+// Calls f(place in the matrix, edge) for each edge, on several threads where there are many.
 template <typename F>
 void for_each_edge(const Tensor& row_offsets, const Tensor& columns, int64_t in, F&& f) {
-  const kernels::Edges edges{.offsets = row_offsets.const_data_ptr<int32_t>(),
-                             .sources = columns.const_data_ptr<int32_t>(),
-                             .num_targets = row_offsets.numel() - 1,
-                             .num_sources = in};
-  edges.for_each([&](int64_t row, int64_t column, int64_t e) { f(row * in + column, e); });
+  in_shares(row_offsets.numel() - 1, columns.numel(), [&](int64_t begin, int64_t end) {
+    const kernels::Edges edges{.offsets = row_offsets.const_data_ptr<int32_t>(),
+                               .sources = columns.const_data_ptr<int32_t>(),
+                               .first_target = begin,
+                               .num_targets = end - begin,
+                               .num_sources = in};
+    edges.for_each(
+        [&](int64_t row, int64_t column, int64_t e) { f((begin + row) * in + column, e); });
+  });
 }
 
 Tensor values_cpu(const Tensor& weight, const Tensor& row_offsets, const Tensor& columns) {

@@ -1,9 +1,6 @@
 #include "ops/structure.h"
 
-#include <ATen/Parallel.h>
 #include <c10/util/Exception.h>
-
-#include <algorithm>
 
 #include "ops/check.h"
 
@@ -19,14 +16,6 @@ void check_indices(const char* op, const char* name, const at::Tensor& tensor,
   check_device(op, name, tensor, like);
 }
 
-// Calls f(begin, end) with shares of the lists, on several threads where there are many edges.
-template <typename F>
-void for_each_share(int64_t num_lists, int64_t num_edges, F&& f) {
-  constexpr int64_t kFewestEdges = 1 << 15;
-  const int64_t grain = kFewestEdges * num_lists / std::max<int64_t>(1, num_edges);
-  at::parallel_for(0, num_lists, std::max<int64_t>(1, grain), f);
-}
-
 // Offsets and ascending indices of one direction.
 void check_direction(const char* op, const char* offsets_name, const at::Tensor& offsets_tensor,
                      const char* indices_name, const at::Tensor& indices_tensor, int64_t most) {
@@ -40,7 +29,7 @@ void check_direction(const char* op, const char* offsets_name, const at::Tensor&
     TORCH_CHECK(offsets[i] <= offsets[i + 1] && offsets[i + 1] <= num_edges, op, ": expected ",
                 offsets_name, " to ascend, got ", offsets[i], " and ", offsets[i + 1], " at ", i);
   }
-  for_each_share(num_lists, num_edges, [&](int64_t begin, int64_t end) {
+  in_shares(num_lists, num_edges, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       int64_t before = -1;
       for (int32_t e = offsets[i]; e < offsets[i + 1]; ++e) {
@@ -96,7 +85,7 @@ void check_edges(const char* op, const Structure& s) {
   const auto* rows = s.rows.const_data_ptr<int32_t>();
   const auto* order = s.order.const_data_ptr<int32_t>();
   const int32_t num_edges = s.columns.numel();
-  for_each_share(in, num_edges, [&](int64_t begin, int64_t end) {
+  in_shares(in, num_edges, [&](int64_t begin, int64_t end) {
     for (int64_t column = begin; column < end; ++column) {
       for (int32_t j = column_offsets[column]; j < column_offsets[column + 1]; ++j) {
         const int32_t e = order[j];

@@ -2,6 +2,9 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <ATen/Parallel.h>
+
+#include <algorithm>
 
 #include "kernels/cpu/edges.h"
 #include "ops/rewire.h"
@@ -26,6 +29,15 @@ void check_rows(const char* op, const at::Tensor& row_offsets, const at::Tensor&
                 int64_t in);
 // columns is int32 [num_edges], on the device of `like`.
 void check_columns(const char* op, const at::Tensor& columns, const at::Tensor& like);
+
+// Calls f(begin, end) with shares of the lists of edges, on several threads where there are many
+// edges.
+template <typename F>
+void in_shares(int64_t num_lists, int64_t num_edges, F&& f) {
+  constexpr int64_t kFewestEdges = 1 << 15;
+  const int64_t grain = kFewestEdges * num_lists / std::max<int64_t>(1, num_edges);
+  at::parallel_for(0, num_lists, std::max<int64_t>(1, grain), f);
+}
 
 Structure contiguous(const Structure& structure);
 
