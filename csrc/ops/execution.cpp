@@ -32,7 +32,7 @@ double seconds_of(F&& f) {
 // the weights that they multiply with, so that one layer, at a density near the answer, tells their
 // rates.
 double measure_crossover() {
-  constexpr int64_t kChannels = 512, kBatch = 16, kPlaces = 64;
+  constexpr int64_t kChannels = 512, kBatch = 64, kPlaces = 64;
   constexpr double kDensity = 0.4;
   const c10::InferenceMode no_gradient;
   const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
