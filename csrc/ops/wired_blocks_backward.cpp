@@ -5,12 +5,11 @@
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
-#include <memory>
-#include <utility>
+#include <vector>
 
-#include "kernels/cpu/dense_product.h"
 #include "ops/sum_over_peers.h"
 #include "ops/wired_blocks_steps.h"
+#include "ops/wired_blocks_weight.h"
 
 namespace rewire::ops {
 namespace {
@@ -21,21 +20,6 @@ using at::Tensor;
 constexpr int64_t kWideColumns = 256;
 // Between the rows of a group: rows a power of two apart share few sets of the first cache.
 constexpr int64_t kGap = kernels::kFewestColumns;
-
-// The rows, from first to last, of which all candidates are summed: a dense execution does so for
-// every row, as one product.
-std::vector<std::pair<int64_t, int64_t>> rows_of_gradient(const BlocksCall& call) {
-  if (!call.gradient_rates || call.execution == Execution::kDense) return {{0, call.channels()}};
-  const Tensor wanted = call.gradient_rates->ne(0);
-  const bool* row = wanted.const_data_ptr<bool>();
-  std::vector<std::pair<int64_t, int64_t>> rows;
-  for (int64_t i = 0; i < call.channels(); ++i) {
-    if (!row[i]) continue;
-    if (rows.empty() || rows.back().second != i) rows.emplace_back(i, i);
-    ++rows.back().second;
-  }
-  return rows;
-}
 
 // What one thread adds up, and room that it computes with.
 template <typename T>
@@ -48,8 +32,6 @@ struct Share {
   std::vector<kernels::NormBackward<T>> by;  // [parameters]
   Tensor z;                                  // [largest block, ld]
   Tensor sent;                               // [outputs, ld] gradient of the output
-  Tensor weight;                             // [channels, columns] gradient, of rows_
-  std::vector<std::vector<T>> edges;         // gradient of each block's stream
 
   Share(const BlocksCall& call, const StateLayout& layout, const Tensor& input, int64_t ld,
         const at::TensorOptions& options)
@@ -85,15 +67,14 @@ class Backward {
         variance_(variance.const_data_ptr<T>()),
         state_(state.const_data_ptr<T>()),
         grad_input_(at::empty(input.sizes(), grad_output.options())),
-        rows_(rows_of_gradient(call)),
-        edges_(call, ld_, Direction::kBackward) {
-    if (call.gradient_rates && call.execution == Execution::kSparse) {
-      forward_edges_ = std::make_unique<BlockEdges<T>>(call, ld_, Direction::kForward);
+        edges_(call, ld_, Direction::kBackward),
+        num_shares_(std::max<int64_t>(1, std::min<int64_t>(at::get_num_threads(), groups_))),
+        weight_(call, ld_, columns_, num_shares_) {
+    for (int64_t i = 0; i < num_shares_; ++i) {
+      shares_.emplace_back(call_, layout_, input_, ld_, state.options());
     }
-    const int64_t count = std::max<int64_t>(1, std::min<int64_t>(at::get_num_threads(), groups_));
-    for (int64_t i = 0; i < count; ++i) add_share(state.options());
     // Statistics of the batch tie all images together: then all gradients are held at once.
-    const int64_t slots = call.statistics == Statistics::kBatch ? groups_ : count;
+    const int64_t slots = call.statistics == Statistics::kBatch ? groups_ : num_shares_;
     grad_state_ = at::empty({slots, call.channels(), ld_}, state.options());
     grad_sent_ = at::empty({slots, call.largest_block(), ld_}, state.options());
   }
@@ -104,7 +85,7 @@ class Backward {
       for_each_group([&](int64_t group, int64_t share) {
         start(group, share);
         for (int64_t block = last; block >= 0; --block) {
-          differentiate(group, share, block, shares_[share]);
+          differentiate(group, share, block, share);
         }
         finish(group, share);
       });
@@ -112,9 +93,8 @@ class Backward {
     }
     for_each_group([&](int64_t group, int64_t) { start(group, group); });
     for (int64_t block = last; block >= 0; --block) {
-      for_each_group([&](int64_t group, int64_t share) {
-        differentiate(group, group, block, shares_[share]);
-      });
+      for_each_group(
+          [&](int64_t group, int64_t share) { differentiate(group, group, block, share); });
       add_up_batch(block);
       for_each_group([&](int64_t group, int64_t) {
         for_each_image(group, [&](int64_t image, int64_t column) {
@@ -127,18 +107,10 @@ class Backward {
   }
 
  private:
-  void add_share(const at::TensorOptions& options) {
-    Share<T>& share = shares_.emplace_back(call_, layout_, input_, ld_, options);
-    if (!rows_.empty()) share.weight = at::zeros(call_.weight.sizes(), options);
-    for (int64_t block = 0; forward_edges_ && block < call_.num_blocks(); ++block) {
-      share.edges.emplace_back((*forward_edges_)[block].edges.size());
-    }
-  }
-
   // Calls f(group, share): a share's groups on one thread, in order.
   template <typename F>
   void for_each_group(F&& f) {
-    const int64_t count = shares_.size();
+    const int64_t count = num_shares_;
     at::parallel_for(0, count, 1, [&](int64_t first, int64_t last) {
       for (int64_t share = first; share < last; ++share) {
         for (int64_t group = groups_ * share / count; group < groups_ * (share + 1) / count;
@@ -215,7 +187,8 @@ class Backward {
 
   // From the gradient of what a block sent to that of what its normalisation gave, and, unless that
   // waits for the batch, to the state.
-  void differentiate(int64_t group, int64_t slot, int64_t index, Share<T>& share) {
+  void differentiate(int64_t group, int64_t slot, int64_t index, int64_t share_index) {
+    Share<T>& share = shares_[share_index];
     const Block& block = call_.blocks[index];
     // The last block may write to channels that are also its own: those change below.
     const T* grad = grad_state(slot, block.target);
@@ -244,7 +217,7 @@ class Backward {
       set_coefficients(block, image, T(maps(share, index).places), share);
       to_source(slot, index, image, column, share.by);
     });
-    add_weight_gradient(index, grad, z, share);
+    weight_.add(share_index, index, grad, z);
   }
 
   // Where an image's statistics begin.
@@ -321,22 +294,6 @@ class Backward {
                               entry ? input_.size(2) * input_.size(3) : layout_.places(), !entry);
   }
 
-  void add_weight_gradient(int64_t index, const T* grad, const T* z, Share<T>& share) {
-    if (forward_edges_) {
-      kernels::sparse_product_grad_edges((*forward_edges_)[index], z, grad, ld_, columns_,
-                                         share.edges[index].data());
-    }
-    const Block& block = call_.blocks[index];
-    for (const auto& [first, last] : rows_) {
-      const int64_t begin = std::max(first, block.target), count = last - begin;
-      if (count <= 0) continue;
-      const int64_t width = call_.weight.size(1);
-      T* sums = share.weight.template mutable_data_ptr<T>() + begin * width + block.column;
-      kernels::add_product_transposed<T>({grad + (begin - block.target) * ld_, ld_}, {z, ld_},
-                                         {sums, width}, count, block.size, columns_);
-    }
-  }
-
   static Tensor sum(std::vector<Share<T>>& shares, std::vector<T> Share<T>::*member,
                     at::IntArrayRef shape, const at::TensorOptions& options) {
     Tensor out = at::zeros(shape, options);
@@ -347,45 +304,10 @@ class Backward {
     return out;
   }
 
-  // In the gradient's matrix, edges in use have all of their gradient, other candidates that times
-  // their row's rate.
-  Tensor weight_gradient() {
-    const auto options = grad_state_.options();
-    Tensor weight = rows_.empty() ? at::zeros(call_.weight.sizes(), options) : shares_[0].weight;
-    for (size_t i = 1; i < shares_.size() && !rows_.empty(); ++i) weight.add_(shares_[i].weight);
-    if (!call_.gradient_rates) return weight;
-    const Structure& s = *call_.structure;
-    const Tensor values =
-        forward_edges_ ? edges_gradient() : edge_values(weight, s.row_offsets, s.columns);
-    T* to = weight.template mutable_data_ptr<T>();
-    const T* of = values.template const_data_ptr<T>();
-    const T* rates = call_.gradient_rates->template const_data_ptr<T>();
-    const int32_t *offsets = s.row_offsets.const_data_ptr<int32_t>(),
-                  *columns = s.columns.const_data_ptr<int32_t>();
-    for (int64_t row = 0; row < weight.size(0); ++row, to += weight.size(1)) {
-      const T rate = rates[row];
-      std::transform(to, to + weight.size(1), to, [rate](T x) { return rate == 0 ? 0 : rate * x; });
-      for (int32_t e = offsets[row]; e < offsets[row + 1]; ++e) to[columns[e]] = of[e];
-    }
-    return weight;
-  }
-
-  Tensor edges_gradient() const {
-    Tensor values = at::zeros({call_.structure->columns.numel()}, grad_state_.options());
-    T* to = values.template mutable_data_ptr<T>();
-    for (const Share<T>& share : shares_) {
-      for (int64_t block = 0; block < call_.num_blocks(); ++block) {
-        const auto& positions = (*forward_edges_)[block].positions;
-        for (size_t i = 0; i < positions.size(); ++i) to[positions[i]] += share.edges[block][i];
-      }
-    }
-    return values;
-  }
-
   BlocksGradients total() {
     const auto options = grad_state_.options();
     const int64_t count = call_.parameters();
-    return {grad_input_, weight_gradient(),
+    return {grad_input_, weight_.total(),
             sum(shares_, &Share<T>::taps, {count, kernels::kTaps}, options),
             sum(shares_, &Share<T>::norm_weight, {count}, options),
             sum(shares_, &Share<T>::norm_bias, {count}, options)};
@@ -403,9 +325,9 @@ class Backward {
   const T* variance_;
   const T* state_;
   Tensor grad_input_;
-  const std::vector<std::pair<int64_t, int64_t>> rows_;  // whose candidates get a gradient
   const BlockEdges<T> edges_;
-  std::unique_ptr<BlockEdges<T>> forward_edges_;  // where edges get theirs apart
+  const int64_t num_shares_;
+  WeightGradient<T> weight_;
   std::vector<Share<T>> shares_;
   Tensor grad_state_;  // [slots, channels, ld]
   Tensor grad_sent_;   // [slots, largest block, ld]: of z, then of what the normalisation gave
