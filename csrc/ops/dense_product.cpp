@@ -3,7 +3,6 @@
 #include <ATen/Dispatch.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/linear.h>
-#include <ATen/ops/mm.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/Parallel.h>
 #include <c10/core/impl/LocalDispatchKeySet.h>
@@ -77,26 +76,27 @@ Tensor multiply_dense(const Tensor& input, const Tensor& weight,
 }
 
 Tensor grad_weight_dense(const Tensor& grad, const Tensor& input) {
-  if (input.size(2) == 1) {
-    const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
-    return at::mm(grad.squeeze(2).t(), input.squeeze(2));
-  }
-  const Tensor rows = by_channel(grad), columns = by_channel(input);
-  const int64_t m = rows.size(0), n = columns.size(0), k = rows.size(1);
-  const int64_t stride = rows.stride(0);
+  const bool lines = input.size(2) == 1;  // which are the right side as they lie
+  const Tensor left = by_channel(grad), right = lines ? input : by_channel(input);
+  const int64_t m = grad.size(1), n = input.size(1), k = left.size(1);
   Tensor out = at::zeros({m, n}, grad.options());
   AT_DISPATCH_FLOATING_TYPES(grad.scalar_type(), "grad_weight_dense", [&] {
-    const auto* a = rows.const_data_ptr<scalar_t>();
-    const auto* b = columns.const_data_ptr<scalar_t>();
-    auto* to = out.mutable_data_ptr<scalar_t>();
     // A number of the result is one thread's, so that it does not depend on how many there are.
     constexpr int64_t kGrain = 32;
     at::parallel_for(0, std::max(m, n), kGrain, [&](int64_t begin, int64_t end) {
       const bool by_row = m >= n;
-      kernels::add_product_transposed<scalar_t>(
-          {a + (by_row ? begin * stride : 0), stride}, {b + (by_row ? 0 : begin * stride), stride},
-          {to + (by_row ? begin * n : begin), n}, by_row ? end - begin : m,
-          by_row ? n : end - begin, k);
+      const int64_t row = by_row ? begin : 0, rows = by_row ? end - begin : m;
+      const int64_t column = by_row ? 0 : begin, columns = by_row ? n : end - begin;
+      const int64_t a_stride = left.stride(0), b_stride = right.stride(0);
+      const kernels::Matrix<const scalar_t> a{left.const_data_ptr<scalar_t>() + row * a_stride,
+                                              a_stride};
+      const scalar_t* b = right.const_data_ptr<scalar_t>() + column * (lines ? 1 : b_stride);
+      const kernels::Matrix<scalar_t> to{out.mutable_data_ptr<scalar_t>() + row * n + column, n};
+      if (lines) {
+        kernels::dense_product(a, {b, b_stride}, to, rows, columns, k, kernels::Start::kTarget);
+      } else {
+        kernels::add_product_transposed(a, {b, b_stride}, to, rows, columns, k);
+      }
     });
   });
   return out;
