@@ -92,7 +92,8 @@ def sparsify(
     """Makes layers of a model sparse, in place.
 
     Every `torch.nn.Linear` and `torch.nn.Conv2d`, subclasses left out, or those that `layers`
-    chooses. Weights and biases stay the same parameters, but under "random", "rigl" and "set": an
+    chooses. Weights that a module reads of itself, as `torch.nn.LSTM` and the projections into
+    `torch.nn.MultiheadAttention` do, stay dense. Weights and biases stay the same parameters, but under "random", "rigl" and "set": an
     optimiser made before goes on. Layers that are frozen stay so, and hooks stay where they are.
 
     Parameters
