@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "error.h"
 #include "script/script.h"
 
 namespace rewire::script {
@@ -26,9 +27,10 @@ std::vector<std::pair<std::string, at::Tensor>> named_tensors(const torch::jit::
 }
 
 std::string Mismatch::describe() const {
-  std::vector<std::string> parts;
-  for (const std::string& part : {listed("missing", missing), listed("unexpected", unexpected),
-                                  listed("mismatched", shapes)}) {
+  std::vector<std::string> parts, others;
+  for (const std::string& name : unexpected) others.push_back(printable(name));  // of a file
+  for (const std::string& part :
+       {listed("missing", missing), listed("unexpected", others), listed("mismatched", shapes)}) {
     if (!part.empty()) parts.push_back(part);
   }
   return fmt::format("{}", fmt::join(parts, "; "));

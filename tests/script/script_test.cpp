@@ -156,6 +156,11 @@ TEST(LoadState, OfWhatDoesNotFitCopiesNothing) {
   }
 }
 
+TEST(Mismatch, NamesOfAFileAreMadePrintable) {
+  const Mismatch mismatch{.missing = {}, .unexpected = {"a\x1b[2J\nb"}, .shapes = {}};
+  EXPECT_EQ(mismatch.describe(), "unexpected: a?[2J?b");
+}
+
 TEST(Mismatch, LongListsAreCut) {
   const Mismatch mismatch{
       .missing = {"a", "b", "c", "d", "e", "f", "g"}, .unexpected = {}, .shapes = {}};
