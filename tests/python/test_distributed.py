@@ -1,14 +1,13 @@
 """Training in two processes: as one with the joint batch, and the same edges in both."""
 
-import os
-
 import pytest
 import torch
-from torch import multiprocessing, nn
+from torch import nn
 from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
 import rewire
+from processes import run
 
 pytestmark = pytest.mark.slow
 
@@ -41,21 +40,15 @@ def train(model, method, part):
     return core.state_dict()
 
 
-def one_of_several(rank, folder, method):
-    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=PROCESSES
-    )
+def one_of_several(rank, group, folder, method):
     model = DistributedDataParallel(network("dnw" if method == "dnw" else "random"))
     state = train(model, method, slice(rank * BATCH // PROCESSES, (rank + 1) * BATCH // PROCESSES))
     torch.save(state, f"{folder}/{rank}.pt")
-    torch.distributed.destroy_process_group()
 
 
 @pytest.mark.parametrize("method", ["dnw", "rigl", "set"])
 def test_two_processes_are_one_with_the_joint_batch(method, tmp_path):
-    multiprocessing.spawn(one_of_several, (str(tmp_path), method), nprocs=PROCESSES)
+    run(one_of_several, PROCESSES, tmp_path, method)
     first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in range(PROCESSES))
     alone = train(network("dnw" if method == "dnw" else "random"), method, slice(None))
     for name, tensor in alone.items():

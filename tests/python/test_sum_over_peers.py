@@ -1,14 +1,12 @@
 """Numbers that processes add up, and blocks whose batch is that of all of them."""
 
-import os
-
 import pytest
 import torch
-from torch import multiprocessing
 from torch.library import opcheck
 from torch.testing import assert_close
 
 import rewire  # noqa: F401
+from processes import run
 
 ops = torch.ops.rewire
 PROCESSES = 3
@@ -19,21 +17,7 @@ def drawn(*shape, seed):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def join(rank, count, folder):
-    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=count
-    )
-    return torch.distributed.group.WORLD.group_name
-
-
-def run(task, folder, count=PROCESSES):
-    multiprocessing.spawn(task, (count, str(folder)), nprocs=count)
-
-
-def add(rank, count, folder):
-    group = join(rank, count, folder)
+def add(rank, group, folder):
     x = torch.tensor([[1.0, rank], [2.0, 10.0 * rank]], requires_grad=True)
     total = ops.sum_over_peers(x.t(), group)
     assert total.tolist() == [[3.0, 6.0], [3.0, 30.0]]
@@ -42,12 +26,11 @@ def add(rank, count, folder):
     assert x.grad.tolist() == [[6.0, 6.0], [6.0, 6.0]]
     assert ops.sum_over_peers(torch.tensor(2**40 + rank), group).item() == 3 * 2**40 + 3
     assert ops.sum_over_peers(torch.empty(0), group).shape == (0,)
-    torch.distributed.destroy_process_group()
 
 
 @pytest.mark.slow
 def test_sums_and_their_gradients(tmp_path):
-    run(add, tmp_path)
+    run(add, PROCESSES, tmp_path)
 
 
 def blocks():
@@ -70,15 +53,13 @@ def image_loss(out, part):
     return (out * drawn(4, *out.shape[1:], seed=6)[part]).sum()
 
 
-def compute_blocks(rank, count, folder):
-    group = join(rank, count, folder)
+def compute_blocks(rank, group, folder):
     x = drawn(4, 2, 5, 4, seed=1)[PARTS[rank]].requires_grad_()
     tensors, structure = blocks()
     out, mean, variance, _ = forward(x, tensors, structure, f"batch:{group}")
     image_loss(out, PARTS[rank]).backward()
     grads = [t.grad for t in tensors]
     torch.save([out.detach(), mean, variance, x.grad, grads], f"{folder}/{rank}.pt")
-    torch.distributed.destroy_process_group()
 
 
 @pytest.mark.slow
@@ -87,7 +68,7 @@ def test_blocks_of_a_batch_that_is_shared_out(tmp_path):
     tensors, structure = blocks()
     out, mean, variance, _ = forward(x, tensors, structure, "batch")
     image_loss(out, slice(None)).backward()
-    run(compute_blocks, tmp_path)
+    run(compute_blocks, PROCESSES, tmp_path)
     results = [torch.load(tmp_path / f"{rank}.pt") for rank in range(PROCESSES)]
     assert_close(torch.cat([r[0] for r in results]), out.detach())
     assert_close(torch.cat([r[3] for r in results]), x.grad)
@@ -97,17 +78,15 @@ def test_blocks_of_a_batch_that_is_shared_out(tmp_path):
         assert_close(sum(r[4][i] for r in results), tensor.grad)
 
 
-def check(rank, count, folder):
-    group = join(rank, count, folder)
+def check(rank, group, folder):
     for x in (drawn(2, 3, seed=0), drawn(3, 2, seed=0).t(), torch.empty(0, 2), torch.ones(3).half()):
         opcheck(ops.sum_over_peers, (x.requires_grad_(), group))
     assert torch.autograd.gradcheck(lambda x: ops.sum_over_peers(x, group), drawn(2, 3, seed=0).requires_grad_())
-    torch.distributed.destroy_process_group()
 
 
 @pytest.mark.slow
 def test_opcheck_in_one_process(tmp_path):
-    run(check, tmp_path, count=1)
+    run(check, 1, tmp_path)
 
 
 def test_refusals():
