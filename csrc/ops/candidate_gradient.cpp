@@ -39,10 +39,7 @@ void check(const Tensor& grad_output, const Tensor& input, const Rates& rates) {
 }
 
 Tensor gradient_of_all(const Tensor& grad_output, const Tensor& input) {
-  const auto dtype = input.scalar_type();
-  const bool half = dtype == at::kHalf || dtype == at::kBFloat16;
-  return half ? grad_of_candidates(grad_output, input)
-              : grad_weight_dense(in_maps(grad_output), in_maps(input));
+  return grad_weight_dense(maps_of(grad_output), maps_of(input)).to(input.scalar_type());
 }
 
 // Outputs of rate 0 cost nothing.
@@ -81,13 +78,22 @@ struct CandidateGradient : torch::autograd::Function<CandidateGradient> {
 
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
     const variable_list saved = ctx->get_saved_variables();
-    const Tensor matrix = saved[2].defined() ? grads[0] * saved[2].unsqueeze(1) : grads[0];
+    const Tensor& rates = saved[2];
+    const Tensor matrix = rates.defined() ? grads[0] * rates.unsqueeze(1) : grads[0];
+    // Outputs of rate 0 take no part, be their numbers finite or not.
+    const auto of_outputs_in_use = [&](const Tensor& maps) {
+      if (!rates.defined()) return maps;
+      return in_maps(maps).masked_fill((rates == 0).unsqueeze(1), 0).reshape_as(maps);
+    };
     const auto times = [](const Tensor& matrix, const Tensor& maps, const Tensor& like) {
       const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
       return at::matmul(matrix, in_maps(maps)).reshape_as(like);
     };
-    return {ctx->needs_input_grad(0) ? times(matrix, saved[1], saved[0]) : Tensor(),
-            ctx->needs_input_grad(1) ? times(matrix.t(), saved[0], saved[1]) : Tensor(), Tensor()};
+    return {
+        ctx->needs_input_grad(0) ? of_outputs_in_use(times(matrix, saved[1], saved[0])) : Tensor(),
+        ctx->needs_input_grad(1) ? times(matrix.t(), of_outputs_in_use(saved[0]), saved[1])
+                                 : Tensor(),
+        Tensor()};
   }
 };
 

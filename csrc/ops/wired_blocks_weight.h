@@ -14,7 +14,7 @@
 
 namespace rewire::ops {
 
-// Of all candidates, by dense products; where some rows have other rates than 1, of the edges
+// Of all candidates, by dense products; where rows have rates and execution is sparse, of the edges
 // apart. Each thread adds to a share of its own.
 template <typename T>
 class WeightGradient {
@@ -78,7 +78,7 @@ class WeightGradient {
 
  private:
   struct Share {
-    at::Tensor candidates;              // [channels, columns], of rows_
+    at::Tensor candidates;              // [channels, columns], 0 outside rows_
     std::vector<std::vector<T>> edges;  // of each block's stream
   };
 

@@ -98,6 +98,48 @@ def test_straight_through_gradients_can_be_differentiated(execution):
         assert torch.autograd.gradgradcheck(ops.candidate_gradient, arguments)
 
 
+@pytest.mark.parametrize("layout", ["contiguous", "permuted"])
+def test_candidates_of_rate_0_take_no_part_in_derivatives(layout):
+    (x, _, weight, _), _ = layer(layout)
+    x = x.detach().clone()
+    x[0, 0] = float("inf")
+    grad = torch.ones(x.shape[0], weight.shape[0], *x.shape[2:], dtype=x.dtype)
+    grad[:, 0] = float("nan")
+    rates = torch.ones_like(weight[:, 0]).detach()
+    rates[0] = 0
+    x.requires_grad_(), grad.requires_grad_()
+    found = ops.candidate_gradient(grad, x, rates)
+    assert (found[0] == 0).all() and found[1:, 1:].isfinite().all()
+    to_grad, to_x = torch.autograd.grad(found[:, 1:].sum(), (grad, x))
+    assert (to_grad[:, 0] == 0).all() and to_x.isfinite().all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("places", [1, 5, 64])
+def test_dense_execution_of_maps_does_not_depend_on_threads(dtype, places):
+    channels = 70
+    x = drawn(9, channels, places, seed=1).to(dtype)
+    weight = drawn(channels, channels, seed=2).to(dtype)
+    grad = drawn(9, channels, places, seed=3).to(dtype)
+    structure = ops.select(weight, 3000)[:5]
+
+    def results(threads):
+        before = torch.get_num_threads()
+        torch.set_num_threads(threads)
+        try:
+            found = [ops.candidate_gradient(grad, x)]
+            if places > 1:  # those of lines are torch's
+                leaf = x.clone().requires_grad_()
+                out = ops.wired_pointwise(leaf, weight, None, *structure, "all", "dense")
+                found += [out.detach(), *torch.autograd.grad(out, leaf, grad)]
+            return found
+        finally:
+            torch.set_num_threads(before)
+
+    for one, several in zip(results(1), results(2), strict=True):
+        assert torch.equal(one, several)
+
+
 def test_layers_without_bias_have_gradients():
     (x, values, weight, _), structure = layer()
     for gradient in ("all", "kept"):
