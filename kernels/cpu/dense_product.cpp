@@ -28,6 +28,9 @@ constexpr int kMostRows = HWY_MAX_BYTES >= 64 ? 14 : 6;
 // A panel of b in bytes: three quarters of a first cache of 32 KB, the rest is for the rows of a.
 constexpr int64_t kPanelBytes = 24 << 10;
 
+// A panel's rows are of vectors whose size is known here.
+static_assert(!HWY_HAVE_SCALABLE);
+
 template <typename T>
 constexpr int64_t kWidth = 2 * hn::MaxLanes(Tag<T>());
 

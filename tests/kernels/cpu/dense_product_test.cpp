@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -83,25 +84,45 @@ TEST_P(DenseProduct, SumsProducts) {
   }
   check_products<float>(5, 9, 3100);
   check_products<double>(20, 40, 1600);
+  // Of more panels than are copied at once.
+  check_products<float>(15, 150, 500);
+  check_products<double>(15, 75, 500);
+}
+
+template <typename T>
+void check_parts() {
+  constexpr int64_t kRows = 31, kColumns = 77, kProducts = 500;
+  const auto a = in_type<T>(numbers(kRows * kProducts, 1));
+  const auto b = in_type<T>(numbers(kColumns * kProducts, 2));
+  const auto bias = in_type<T>(numbers(kRows, 3));
+  const auto in_parts = [&](int64_t rows, int64_t columns, auto&& multiply) {
+    std::vector<T> out(kRows * kColumns);
+    for (int64_t i = 0; i < kRows; i += rows) {
+      for (int64_t j = 0; j < kColumns; j += columns) {
+        multiply(Matrix<const T>{a.data() + i * kProducts, kProducts}, j,
+                 Matrix<T>{out.data() + i * kColumns + j, kColumns}, std::min(rows, kRows - i),
+                 std::min(columns, kColumns - j), bias.data() + i);
+      }
+    }
+    return out;
+  };
+  const auto transposed = [&](auto left, int64_t j, auto out, int64_t m, int64_t n, const T*) {
+    add_product_transposed<T>(left, {b.data() + j * kProducts, kProducts}, out, m, n, kProducts);
+  };
+  EXPECT_EQ(in_parts(4, 7, transposed), in_parts(kRows, kColumns, transposed));
+  for (const Start start : {Start::kZero, Start::kBias, Start::kTarget}) {
+    const auto as_it_lies = [&](auto left, int64_t j, auto out, int64_t m, int64_t n,
+                                const T* biases) {
+      dense_product<T>(left, {b.data() + j, kColumns}, out, m, n, kProducts, start, biases);
+    };
+    EXPECT_EQ(in_parts(4, 7, as_it_lies), in_parts(kRows, kColumns, as_it_lies));
+  }
 }
 
 // So that a result does not depend on how it is split over threads.
 TEST_P(DenseProduct, HasTheSameBitsInAnyPart) {
-  constexpr int64_t kRows = 31, kColumns = 77, kProducts = 500;
-  const auto a = in_type<float>(numbers(kRows * kProducts, 1));
-  const auto b = in_type<float>(numbers(kColumns * kProducts, 2));
-  std::vector<float> whole(kRows * kColumns), parts(kRows * kColumns);
-  add_product_transposed<float>({a.data(), kProducts}, {b.data(), kProducts},
-                                {whole.data(), kColumns}, kRows, kColumns, kProducts);
-  for (int64_t i = 0; i < kRows; i += 4) {
-    for (int64_t j = 0; j < kColumns; j += 7) {
-      add_product_transposed<float>({a.data() + i * kProducts, kProducts},
-                                    {b.data() + j * kProducts, kProducts},
-                                    {parts.data() + i * kColumns + j, kColumns},
-                                    std::min<int64_t>(4, kRows - i), 7, kProducts);
-    }
-  }
-  EXPECT_EQ(parts, whole);
+  check_parts<float>();
+  check_parts<double>();
 }
 
 INSTANTIATE_TEST_SUITE_P(Kernels, DenseProduct, testing::ValuesIn(targets()), target_name);
