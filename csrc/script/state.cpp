@@ -1,6 +1,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
+
 #include "error.h"
 #include "script/script.h"
 
@@ -10,8 +12,8 @@ namespace {
 std::string listed(const char* title, const std::vector<std::string>& names) {
   if (names.empty()) return "";
   constexpr size_t kShown = 5;
-  const std::vector<std::string> shown(names.begin(),
-                                       names.begin() + std::min(kShown, names.size()));
+  std::vector<std::string> shown(names.begin(), names.begin() + std::min(kShown, names.size()));
+  std::transform(shown.begin(), shown.end(), shown.begin(), printable);  // some are of a file
   const std::string rest =
       names.size() > kShown ? fmt::format(" and {} more", names.size() - kShown) : "";
   return fmt::format("{}: {}{}", title, fmt::join(shown, ", "), rest);
@@ -27,10 +29,9 @@ std::vector<std::pair<std::string, at::Tensor>> named_tensors(const torch::jit::
 }
 
 std::string Mismatch::describe() const {
-  std::vector<std::string> parts, others;
-  for (const std::string& name : unexpected) others.push_back(printable(name));  // of a file
-  for (const std::string& part :
-       {listed("missing", missing), listed("unexpected", others), listed("mismatched", shapes)}) {
+  std::vector<std::string> parts;
+  for (const std::string& part : {listed("missing", missing), listed("unexpected", unexpected),
+                                  listed("mismatched", shapes)}) {
     if (!part.empty()) parts.push_back(part);
   }
   return fmt::format("{}", fmt::join(parts, "; "));
