@@ -1,6 +1,7 @@
 """From a model of torch's layers to one of few edges, and back."""
 
 import re
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -42,9 +43,9 @@ def layer_densities(
     """How dense each layer is to be, so that `density` of all weights are kept.
 
     "uniform": `density` each. "global": as many of a layer's weights as are among the strongest of
-    all. "erk", Erdos-Renyi-Kernel: in proportion to the sum of a weight's sizes over their product,
-    so that small layers are denser; those that would be above 1 are dense, and the others share
-    what is left. Source: Evci et al. 2020, "Rigging the Lottery", section 3.
+    all, with a warning for layers that are left without any. "erk", Erdos-Renyi-Kernel: in
+    proportion to the sum of a weight's sizes over their product, so that small layers are denser;
+    those that would be above 1 are dense, and the others share what is left. Source: Evci et al. 2020, "Rigging the Lottery", section 3.
 
     >>> import torch
     >>> weights = {"a": torch.ones(100, 100), "b": torch.ones(10, 10)}
@@ -60,7 +61,15 @@ def layer_densities(
         flat = torch.cat([weight.detach().flatten().float() for weight in weights.values()])
         kept = torch.ops.rewire.strongest_mask(flat, kept_of(flat.numel(), density))
         parts = zip(sizes, kept.split(list(sizes.values())), strict=True)
-        return {name: int(part.sum()) / max(1, sizes[name]) for name, part in parts}
+        densities = {name: int(part.sum()) / max(1, sizes[name]) for name, part in parts}
+        empty = [name for name in sizes if density > 0 and sizes[name] > 0 == densities[name]]
+        if empty:
+            warnings.warn(
+                f"sparsify: no weight of {', '.join(empty)} is among the strongest of all layers; "
+                "'uniform' and 'erk' keep some of each",
+                stacklevel=2,
+            )
+        return densities
     if distribution != "erk":
         raise ValueError(
             f"sparsify: expected distribution 'uniform', 'erk' or 'global', got {distribution!r}"
@@ -93,8 +102,9 @@ def sparsify(
 
     Every `torch.nn.Linear` and `torch.nn.Conv2d`, subclasses left out, or those that `layers`
     chooses. Weights that a module reads of itself, as `torch.nn.LSTM` and the projections into
-    `torch.nn.MultiheadAttention` do, stay dense. Weights and biases stay the same parameters, but under "random", "rigl" and "set": an
-    optimiser made before goes on. Layers that are frozen stay so, and hooks stay where they are.
+    `torch.nn.MultiheadAttention` do, stay dense. Weights and biases stay the same parameters, but
+    under "random", "rigl" and "set": an optimiser made before goes on. Layers that are frozen stay
+    so, and hooks stay where they are.
 
     Parameters
     ----------
