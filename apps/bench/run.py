@@ -99,6 +99,8 @@ def run(options: argparse.Namespace) -> dict[str, object]:
         for row in contest.measure(case, options.seconds):
             found.append(row)
             print(table.line(row), flush=True)
+    if options.only and not found:
+        sys.exit(f"run.py: no row is of {', '.join(options.only)} on {options.device}")
     return {"machine": about, "rows": found}
 
 

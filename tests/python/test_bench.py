@@ -62,6 +62,17 @@ def test_only_some_goals():
     assert {case.goals for case in run.cases(["C7", "C5"], False)} == {("C5",), ("C6", "C7")}
 
 
+def test_a_goal_that_no_row_is_of_is_refused(monkeypatch, tmp_path):
+    monkeypatch.setattr(machine, "restart_tuned", lambda threads: None)
+    monkeypatch.setattr(machine, "plain_executor", lambda: None)
+    about = machine.versions() | {"cores_used_by_others": 0.0}
+    monkeypatch.setattr(machine, "describe", lambda: about)
+    monkeypatch.setattr(sys, "argv", ["run.py", "--only", "Z9", "--to", str(tmp_path / "bench.json")])
+    with pytest.raises(SystemExit, match="no row is of Z9 on cpu"):
+        run.main()
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     "build",
     [
