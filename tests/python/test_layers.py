@@ -273,6 +273,13 @@ def test_a_convolution_takes_images_alone(shape, density):
             one(drawn(*shape))
 
 
+def test_a_convolution_names_the_channels_that_it_expects():
+    layer = DNWConv2d(6, 8, 1, density=0.5)
+    for one in (layer, layer.to_sparse(), nn.Conv2d(6, 8, 1)):
+        with pytest.raises(RuntimeError, match=r"expected input\[2, 5, 4, 4\] to have 6 channels, but got 5"):
+            one(drawn(2, 5, 4, 4))
+
+
 def test_says_what_it_is():
     layer = DNWLinear(100, 20, density=0.05)
     assert repr(layer) == "DNWLinear(in_features=100, out_features=20, bias=True, keep=100 (5 %), gradient='all')"

@@ -34,6 +34,11 @@ def _at_places(conv, x: Tensor, product: Callable[[Tensor], Tensor]) -> Tensor:
             "Expected 3D (unbatched) or 4D (batched) input to conv2d, but got input of size: "
             f"{list(x.shape)}"
         )
+    if x.shape[1] != conv.in_channels:
+        raise RuntimeError(
+            f"{type(conv).__name__}: expected input[{', '.join(map(str, x.shape))}] to have "
+            f"{conv.in_channels} channels, but got {x.shape[1]} channels instead"
+        )
     if conv.stride != (1, 1):
         x = x[:, :, :: conv.stride[0], :: conv.stride[1]]
     return product(x)
