@@ -98,9 +98,9 @@ std::string faster_execution(double density, at::Device device = at::kCPU);
 // in float32. execution: `sparse`, `dense` (the same product with a dense matrix), or `auto`: what
 // is faster here, by rates that are measured once a process; on CUDA, where measuring would wait
 // for the device, by the density alone. Gradient: to input, values and bias, differentiable in
-// turn. Bits are equal at equal execution, instruction set and, for `dense` maps of one place and for
-// second derivatives, number of threads. On the CPU the structure is checked in full at every call,
-// O(edges).
+// turn. Bits are equal at equal execution, instruction set and, for `dense` maps of one place and
+// for second derivatives, number of threads. On the CPU the structure is checked in full at every
+// call, O(edges).
 at::Tensor sparse_pointwise(const at::Tensor& input, const at::Tensor& values,
                             const std::optional<at::Tensor>& bias, const Structure& structure,
                             std::string_view execution = "auto");

@@ -45,7 +45,8 @@ def layer_densities(
     "uniform": `density` each. "global": as many of a layer's weights as are among the strongest of
     all, with a warning for layers that are left without any. "erk", Erdos-Renyi-Kernel: in
     proportion to the sum of a weight's sizes over their product, so that small layers are denser;
-    those that would be above 1 are dense, and the others share what is left. Source: Evci et al. 2020, "Rigging the Lottery", section 3.
+    those that would be above 1 are dense, and the others share what is left. Source: Evci et al.
+    2020, "Rigging the Lottery", section 3.
 
     >>> import torch
     >>> weights = {"a": torch.ones(100, 100), "b": torch.ones(10, 10)}
@@ -62,8 +63,8 @@ def layer_densities(
         kept = torch.ops.rewire.strongest_mask(flat, kept_of(flat.numel(), density))
         parts = zip(sizes, kept.split(list(sizes.values())), strict=True)
         densities = {name: int(part.sum()) / max(1, sizes[name]) for name, part in parts}
-        empty = [name for name in sizes if density > 0 and sizes[name] > 0 == densities[name]]
-        if empty:
+        empty = [name for name, found in densities.items() if found == 0 and sizes[name] > 0]
+        if empty and density > 0:
             warnings.warn(
                 f"sparsify: no weight of {', '.join(empty)} is among the strongest of all layers; "
                 "'uniform' and 'erk' keep some of each",
