@@ -63,7 +63,10 @@ def arguments() -> argparse.Namespace:
         "--seconds", type=float, default=6, help="more rounds of a noisy case for so long"
     )
     parser.add_argument("--to", type=Path, default=Path("build/bench.json"), help="file to write")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.device == "cuda" and not torch.cuda.is_available():
+        parser.error("--device cuda: torch finds no GPU")
+    return options
 
 
 def cases(only: list[str] | None, full: bool) -> Iterator[contest.Case]:
