@@ -49,3 +49,9 @@ def test_refuses_what_makes_no_page(arguments, capsys):
     with pytest.raises(SystemExit):
         main(arguments)
     assert "expected --epochs of at least 1 and --density in (0, 1]" in capsys.readouterr().err
+
+
+def test_says_before_it_trains_that_the_page_has_no_folder(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(["--to", str(tmp_path / "none" / "page.html")])
+    assert f"--to: no such folder: {tmp_path / 'none'}" in capsys.readouterr().err

@@ -88,6 +88,8 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     if options.epochs < 1 or not 0 < options.density <= 1:
         parser.error("expected --epochs of at least 1 and --density in (0, 1]")
+    if not options.to.parent.is_dir():
+        parser.error(f"--to: no such folder: {options.to.parent}")
 
     def say(text: str):
         print(text, end="", file=sys.stderr, flush=True)
