@@ -213,3 +213,11 @@ def test_batch_norm_refuses_other_shapes():
         BatchNorm(3)(torch.ones(2, 4))
     message = "BatchNorm: expected input of shape [batch, features = 3], got [2, 4]"
     assert str(caught.value) == message
+
+
+def test_cross_entropy_of_what_does_not_occur_is_0():
+    probability = torch.tensor([[1.0, 0.0], [0.5, 0.5]], requires_grad=True)
+    loss = probability_cross_entropy(probability, torch.tensor([[1.0, 0.0], [0.0, 1.0]]))
+    loss.backward()
+    torch.testing.assert_close(loss.detach(), torch.tensor(0.5).log() / -2)
+    assert probability.grad.tolist() == [[-0.5, 0], [0, -1]]

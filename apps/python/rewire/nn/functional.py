@@ -30,8 +30,12 @@ def huber_loss(prediction: Tensor, target: Tensor, delta: float = 1.0) -> Tensor
 
 
 def probability_cross_entropy(probability: Tensor, target: Tensor) -> Tensor:
-    """minus the mean over the batch of sum t log p, of probabilities and not of logits"""
-    return _mean_of_sums(-target * probability.log(), probability)
+    """minus the mean over the batch of sum t log p, of probabilities and not of logits
+
+    0 log 0 is 0, without gradient.
+    """
+    impossible = (target == 0) & (probability == 0)
+    return _mean_of_sums(-target * probability.masked_fill(impossible, 1).log(), probability)
 
 
 def l2_penalty(parameters, strength: float, batch: int) -> Tensor:
