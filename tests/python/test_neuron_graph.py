@@ -8,6 +8,7 @@ import rewire
 import torch
 from golden_graphs import FLOAT32, FLOAT64, error, golden, graph_of, names, network_of, packed
 from rewire.nn import NeuronGraph
+from torch import nn
 from torch.nn import functional
 
 DTYPES = {torch.float32: "", torch.float64: "_f64"}
@@ -254,6 +255,34 @@ def test_takes_any_leading_dimensions(shape):
     assert y.shape == (*shape, 3)
     flat = [net(one[None])[0] for one in x.reshape(-1, 6)]
     assert all(torch.equal(a, b) for a, b in zip(y.reshape(-1, 3), flat, strict=True))
+
+
+@pytest.mark.parametrize("options", [{"keep": 20}, {"fan_in": 2}])
+def test_edges_not_in_use_have_a_gradient_and_give_none_to_activations(options):
+    graph = rewire.graphs.dense_mlp(3, 2, 4, 2, activation="tanh")
+    folded = NeuronGraph(graph, adaptive=True, **options).double()
+    for parameter in (folded.gain, folded.rate):
+        nn.init.uniform_(parameter, 0.5, 2)
+    by_level = NeuronGraph(graph, adaptive=True, between=lambda _, v: v, **options).double()
+    by_level.load_state_dict(folded.state_dict())
+    x = torch.randn(5, 3, dtype=torch.float64)
+    grads = {}
+    for net in (folded, by_level):
+        net(x).square().sum().backward()
+        grads[net] = [net.weight.grad, net.bias.grad, *map(net.of_hidden, (net.gain.grad, net.rate.grad))]
+    torch.testing.assert_close(grads[folded], grads[by_level])
+    assert (folded.weight.grad[~folded.used_edges()] != 0).any()
+
+
+def test_a_draw_of_0_drops_nothing_where_there_is_no_dropout(monkeypatch):
+    graph = rewire.Graph([("x", "h"), ("h", "y")], inputs=["x"], outputs=["y"])
+    net = NeuronGraph(graph, dropout={"h": 0.5})
+    x = torch.ones(4, 1)
+    monkeypatch.setattr(torch, "rand", lambda *size, device: torch.zeros(*size, device=device))
+    values = net.values(x)[:, [graph.index["x"], graph.index["y"]]]
+    with torch.no_grad():
+        net.bias[graph.index["y"]] += 1
+    assert (values[:, 0] == 1).all() and (net.values(x)[:, graph.index["y"]] == values[:, 1] + 1).all()
 
 
 OPTIONS = [{}, {"keep": 60}, {"fan_in": 2}, {"adaptive": True}, {"norm": True, "attention": "both"}]

@@ -186,13 +186,13 @@ class NeuronGraph(nn.Module):
         keep = None
         if self.training and self._drops:
             draws = torch.rand(batch.shape[0], len(self.graph.neurons), device=x.device)
-            keep = draws > self._dropout
+            keep = draws >= self._dropout  # a draw may be 0, and then p = 0 drops nothing
         mask = self.used_edges()
         if self.levels is not None:
             values = self.levels(self, batch, mask, keep)
             out = values.index_select(1, outputs)
         else:
-            weight, bias = self._folded()
+            weight, bias = self._folded(mask)
             structure = [getattr(self, f"_structure{i}") for i in range(9)]
             run = _scripted_run() if torch.jit.is_tracing() else _run_graph
             out = run(batch, weight, bias, [*structure, outputs], mask, keep)
@@ -204,16 +204,19 @@ class NeuronGraph(nn.Module):
         """The parameter [neurons], with 1 for inputs and outputs."""
         return torch.where(self._hidden, parameter, torch.ones_like(parameter))
 
-    def _folded(self) -> tuple[Tensor, Tensor]:
+    def _folded(self, used: Tensor | None) -> tuple[Tensor, Tensor]:
         """Weights and biases of a graph of plain activations with the same outputs.
 
         a act(b (bias + sum w y)): b goes into the neuron's own weights, a into those that read it.
+        Edges that are not in use have a gradient to their weight, and none to a and b.
         """
         if not self.adaptive:
             return self.weight, self.bias
         gain, rate = self.of_hidden(self.gain), self.of_hidden(self.rate)
-        weight = self.weight * gain[self._sources] * rate[self._targets]
-        return weight, self.bias * rate
+        factor = gain[self._sources] * rate[self._targets]
+        if used is not None:
+            factor = torch.where(used, factor, factor.detach())
+        return self.weight * factor, self.bias * rate
 
     def edge(self, source: Name, target: Name) -> int:
         """The place of the first edge from source to target among the weights."""
