@@ -273,6 +273,11 @@ def test_a_convolution_takes_images_alone(shape, density):
             one(drawn(*shape))
 
 
+@pytest.mark.parametrize("layer", [DNWLinear, lambda *size, **wiring: DNWConv2d(*size, 1, **wiring)])
+def test_what_is_fixed_is_computed_as_before(layer):
+    assert layer(6, 8, density=0.5, execution="dense").to_sparse().execution == "dense"
+
+
 def test_a_convolution_names_the_channels_that_it_expects():
     layer = DNWConv2d(6, 8, 1, density=0.5)
     for one in (layer, layer.to_sparse(), nn.Conv2d(6, 8, 1)):

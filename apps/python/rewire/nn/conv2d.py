@@ -170,7 +170,9 @@ class WiredConv2d(Wired, nn.Conv2d):
 
     def to_sparse(self) -> SparseConv2d:
         """The layer with the edges of now, fixed."""
-        return SparseConv2d.from_dense(self, self.used_edges())
+        layer = SparseConv2d.from_dense(self, self.used_edges())
+        layer.execution = self.execution
+        return layer
 
     def to_dense(self) -> nn.Conv2d:
         """A torch layer with the edges of now, fixed: 0 elsewhere."""

@@ -167,7 +167,9 @@ class WiredLinear(Wired, nn.Linear):
 
     def to_sparse(self) -> SparseLinear:
         """The layer with the edges of now, fixed."""
-        return SparseLinear.from_dense(self, self.used_edges())
+        layer = SparseLinear.from_dense(self, self.used_edges())
+        layer.execution = self.execution
+        return layer
 
     def to_dense(self) -> nn.Linear:
         """A torch layer with the edges of now, fixed: 0 elsewhere."""
