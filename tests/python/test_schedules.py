@@ -66,6 +66,18 @@ def test_a_watched_layer_gives_the_gradient_of_every_candidate(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_a_watched_layer_is_copied_and_saved_by_its_edges(kind, tmp_path):
+    layer, x = layer_of(kind)
+    layer.watch_candidates(True)
+    layer(x).sum().backward()
+    torch.save(layer, tmp_path / "layer.pt")
+    for other in (copy.deepcopy(layer), torch.load(tmp_path / "layer.pt", weights_only=False)):
+        assert torch.equal(other(x), layer(x))
+        other(x).sum().backward()
+        torch.testing.assert_close(other.candidate_gradient(), layer.candidate_gradient())
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_rigl_drops_the_weakest_and_grows_where_the_gradient_is_largest(kind):
     layer, x = layer_of(kind)
     optimizer = torch.optim.SGD(layer.parameters(), lr=0.0, momentum=0.9)

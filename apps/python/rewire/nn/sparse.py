@@ -104,6 +104,10 @@ class Sparse(nn.Module):
             )
         return sum(gradients[1:], gradients[0].clone())
 
+    def __getstate__(self) -> dict:
+        """Without what backward passes left, which belongs to their graph."""
+        return {key: kept for key, kept in self.__dict__.items() if key != "_watched_weights"}
+
     def _watched_dense(self) -> Tensor | None:
         learns = self.training and self.values.requires_grad and torch.is_grad_enabled()
         if not (self._watched and learns):
