@@ -105,6 +105,12 @@ def test_a_missing_or_odd_checkpoint_is_named(tmp_path):
         rewire.load(LEARNED, tmp_path / "list.pt")
     with pytest.raises(ValueError, match="the checkpoint holds no tensor"):
         rewire.load(LEARNED, {})
+    whole = (tmp_path / "list.pt").read_bytes()
+    for damaged in (b"", b"experiment: x\n", whole[: len(whole) // 2]):
+        (tmp_path / "damaged.pt").write_bytes(damaged)
+        with pytest.raises((ValueError, pickle.UnpicklingError), match=r"damaged.pt .* damaged") as caught:
+            rewire.load(LEARNED, tmp_path / "damaged.pt")
+        assert "weights_only" not in str(caught.value)
     torch.save({"a": 1}, tmp_path / "numbers.pt")
     with pytest.raises(ValueError, match="a checkpoint that is a dict of tensors"):
         rewire.load(LEARNED, tmp_path / "numbers.pt")

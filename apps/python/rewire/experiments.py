@@ -4,6 +4,7 @@ import ctypes
 import io
 import json
 import os
+import pickle
 import warnings
 from collections.abc import Mapping
 
@@ -45,8 +46,10 @@ def load(
     Raises
     ------
     ValueError
-        If the file or an override is wrong, with its place; the weights are another network's; or a
-        .safetensors file is damaged.
+        If the file or an override is wrong, with its place; the weights are another network's; or
+        the checkpoint is damaged, or no such file.
+    pickle.UnpicklingError
+        If the checkpoint names classes other than those of tensors: nothing in it is executed.
     OSError
         If the checkpoint cannot be opened, FileNotFoundError if there is none.
     ImportError
@@ -70,7 +73,7 @@ def _state_of(checkpoint) -> dict[str, Tensor]:
         if str(checkpoint).endswith(".safetensors"):
             checkpoint = _of_safetensors(checkpoint)
         else:
-            checkpoint = torch.load(checkpoint, map_location="cpu", weights_only=True)
+            checkpoint = _saved(checkpoint)
     if not isinstance(checkpoint, Mapping) or not all(
         isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in checkpoint.items()
     ):
@@ -86,6 +89,23 @@ def _state_of(checkpoint) -> dict[str, Tensor]:
         if name.startswith(_MODEL)
     }
     return state or dict(checkpoint)
+
+
+def _saved(checkpoint: str | os.PathLike):
+    """What `torch.save` wrote, by torch's restricted reader."""
+    try:
+        return torch.load(checkpoint, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except pickle.UnpicklingError as error:
+        raise pickle.UnpicklingError(
+            f"rewire.load: {checkpoint} names what is no tensor, or is damaged; nothing that it "
+            "names was executed"
+        ) from error
+    except Exception as error:  # of many kinds, by where the file is damaged
+        raise ValueError(
+            f"rewire.load: {checkpoint} is nothing that torch.save wrote, or damaged"
+        ) from error
 
 
 def _of_safetensors(path: str | os.PathLike) -> dict[str, Tensor]:
@@ -128,7 +148,7 @@ def load_dnw(
     names other classes.
     """
     with torch.serialization.safe_globals(_published_globals()):
-        saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        saved = _saved(checkpoint)
     for key in ("model", "state_dict"):
         if isinstance(saved, Mapping) and key in saved:
             saved = saved[key]
