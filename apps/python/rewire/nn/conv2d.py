@@ -68,7 +68,9 @@ class SparseConv2d(Sparse):
             setattr(self, name, geometry[name])
 
     @classmethod
-    def from_dense(cls, conv: nn.Conv2d, mask: Tensor | None = None) -> "SparseConv2d":
+    def from_dense(
+        cls, conv: nn.Conv2d, mask: Tensor | None = None, execution: str = "auto"
+    ) -> "SparseConv2d":
         """The layer of a dense one's weights that are not 0, or of those that `mask` names.
 
         Raises
@@ -85,7 +87,7 @@ class SparseConv2d(Sparse):
                 f"SparseConv2d: expected mask of shape {list(weight.shape)}, got {list(used.shape)}"
             )
         geometry = {name: getattr(conv, name) for name in GEOMETRY}
-        layer = cls(conv.in_channels, conv.out_channels, **geometry)
+        layer = cls(conv.in_channels, conv.out_channels, execution, **geometry)
         target, place = used.flatten(1).nonzero().unbind(1)
         structure = structure_of(target, place, *weight.flatten(1).shape)
         bias = None if conv.bias is None else conv.bias.detach().clone()
@@ -170,9 +172,7 @@ class WiredConv2d(Wired, nn.Conv2d):
 
     def to_sparse(self) -> SparseConv2d:
         """The layer with the edges of now, fixed."""
-        layer = SparseConv2d.from_dense(self, self.used_edges())
-        layer.execution = self.execution
-        return layer
+        return SparseConv2d.from_dense(self, self.used_edges(), self.execution)
 
     def to_dense(self) -> nn.Conv2d:
         """A torch layer with the edges of now, fixed: 0 elsewhere."""

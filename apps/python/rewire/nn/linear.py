@@ -85,7 +85,9 @@ class SparseLinear(Sparse):
         return layer
 
     @classmethod
-    def from_dense(cls, linear: nn.Linear, mask: Tensor | None = None) -> "SparseLinear":
+    def from_dense(
+        cls, linear: nn.Linear, mask: Tensor | None = None, execution: str = "auto"
+    ) -> "SparseLinear":
         """The layer of a dense one's weights that are not 0, or of those that `mask` names."""
         weight = linear.weight.detach()
         used = weight != 0 if mask is None else mask
@@ -94,7 +96,7 @@ class SparseLinear(Sparse):
                 f"SparseLinear: expected mask of shape {list(weight.shape)}, got {list(used.shape)}"
             )
         target, source = used.nonzero().unbind(1)
-        layer = cls(linear.in_features, linear.out_features)
+        layer = cls(linear.in_features, linear.out_features, execution)
         structure = structure_of(target, source, linear.out_features, linear.in_features)
         bias = None if linear.bias is None else linear.bias.detach().clone()
         layer._set_edges(structure, weight[target, source], bias)
@@ -167,9 +169,7 @@ class WiredLinear(Wired, nn.Linear):
 
     def to_sparse(self) -> SparseLinear:
         """The layer with the edges of now, fixed."""
-        layer = SparseLinear.from_dense(self, self.used_edges())
-        layer.execution = self.execution
-        return layer
+        return SparseLinear.from_dense(self, self.used_edges(), self.execution)
 
     def to_dense(self) -> nn.Linear:
         """A torch layer with the edges of now, fixed: 0 elsewhere."""
